@@ -1,0 +1,175 @@
+// Package actions holds the contract of everything that changes the world, and
+// the Runner that confirms, locks, journals, executes and verifies a plan.
+package actions
+
+import (
+	"context"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// Action is one thing that may be done to an estate.
+type Action interface {
+	Spec() Spec
+	// Offer says whether the action is possible now; if not, the reason in words. No I/O.
+	Offer(snap *fleet.Snapshot, targets []fleet.Ref) Offer
+	// Plan reads and preflights, and changes nothing. An error means that no plan can be
+	// made; a plan whose preflights fail is still a plan, and cannot be run.
+	Plan(ctx context.Context, snap *fleet.Snapshot, intent Intent) (*Plan, error)
+}
+
+// Risk says how much can go wrong.
+type Risk string
+
+// The risks of actions.
+const (
+	RiskLow  Risk = "low"
+	RiskHigh Risk = "high"
+)
+
+// Spec describes an action to screens and command lines.
+type Spec struct {
+	Name  string // "redeploy": the config table, the subcommand, the journal's word
+	Key   string // capital letter on the screen: "R"
+	Title string // "redeploy previous"
+	Help  string // one sentence
+	Risk  Risk
+}
+
+// Offer is whether an action is possible now.
+type Offer struct {
+	Enabled bool
+	Title   string // when enabled, what it would do: "redeploy ai 0.4.1"
+	Reason  string // when not, why not
+}
+
+// Intent is what somebody wants.
+type Intent struct {
+	Action  string
+	Targets []fleet.Ref
+	Args    map[string]string // action's own: "to" = "0.4.1"
+	Who     string            // "ana@laptop"
+	Why     string
+}
+
+// CheckState is the result of one preflight.
+type CheckState string
+
+// The states of a preflight.
+const (
+	CheckOK   CheckState = "ok"
+	CheckWarn CheckState = "warn" // said, does not stop
+	CheckFail CheckState = "fail" // the plan cannot be run
+)
+
+// Check is one preflight with its result.
+type Check struct {
+	Name   string // "previous image on prod-1"
+	State  CheckState
+	Detail string // "sha256:1f2e..., 12 MB" or what is wrong and what to do
+}
+
+// Move is one instance set going from one release to another.
+type Move struct {
+	Service fleet.ServiceKey
+	Host    string
+	From    fleet.Release
+	To      fleet.Release
+}
+
+// Step is one thing that a plan does. Steps run in order; the first failure stops.
+type Step struct {
+	Name    string   // "pull", "set tag", "up"
+	Host    string   // "" when it runs on this machine
+	Argv    []string // exactly what runs, shown and journalled; for a step that is no process, what it does in words
+	Dir     string   // folder it runs in
+	Mutates bool     // it changes the world: never sent twice
+	// Do runs the step. It writes output, line by line, to out. An error for which
+	// errors.Is(err, ErrUnknown) means nobody knows whether it took effect.
+	Do func(ctx context.Context, out func(stream, line string)) error `json:"-"`
+}
+
+// Basis is a fact that the plan stands on. When a newer snapshot no longer
+// agrees with it, the plan is made again and the difference shown.
+type Basis struct {
+	What  string // "ai on prod-1 runs"
+	Value string // "0.4.2 sha256:ab12..."
+}
+
+// Plan is everything an action would do, before anything is done.
+type Plan struct {
+	ID          string // unique, sortable by time
+	Intent      Intent
+	Title       string // "redeploy ai on prod: 0.4.2 → 0.4.1"
+	Environment string
+	Made        time.Time
+	Snapshot    uint64 // Seq of the snapshot it was made on
+	Moves       []Move
+	Risks       []string // in words: "restarts 1 container; ~5 s without ai"
+	Checks      []Check
+	Steps       []Step
+	Bases       []Basis
+	Undo        *Intent // what would put it back; nil when nothing would
+	// Verify watches the world after the steps and gives the verdict. nil: no verification.
+	Verify func(ctx context.Context, w World, out func(line string)) (Outcome, []string) `json:"-"`
+	// LockHosts are the hosts where the lock of the service is taken.
+	LockHosts []string
+}
+
+// Runnable reports whether no preflight failed; if not, the first failure in words.
+func (p *Plan) Runnable() (ok bool, reason string) {
+	for _, c := range p.Checks {
+		if c.State == CheckFail {
+			return false, c.Name + ": " + c.Detail
+		}
+	}
+	return true, ""
+}
+
+// World is how a running action sees the estate: through the snapshots, like everybody else.
+type World interface {
+	// Latest is the newest snapshot; never nil.
+	Latest() *fleet.Snapshot
+	// Poke asks the sources to look again now. It does not wait.
+	Poke()
+}
+
+// Outcome is how an action ended, truthfully.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeGood      Outcome = "good"
+	OutcomeDegraded  Outcome = "degraded"
+	OutcomeFailed    Outcome = "failed"
+	OutcomeCancelled Outcome = "cancelled"
+	OutcomeUnknown   Outcome = "unknown"
+)
+
+// EventKind says what an Event tells.
+type EventKind string
+
+// The kinds of event, in the order of an action's life.
+const (
+	EventStarted   EventKind = "started"
+	EventLocked    EventKind = "locked"
+	EventStepBegan EventKind = "step_began"
+	EventOutput    EventKind = "output"
+	EventStepEnded EventKind = "step_ended"
+	EventVerifying EventKind = "verifying"
+	EventEnded     EventKind = "ended" // the last one, always
+)
+
+// Event is one moment of a running plan. Events are journalled before anyone sees them, and none is dropped.
+type Event struct {
+	At      time.Time
+	Plan    string // Plan.ID
+	Kind    EventKind
+	Step    int    // index into Plan.Steps; -1 when none
+	Stream  string // of an output: "stdout", "stderr"
+	Text    string
+	Err     string
+	Outcome Outcome  // of EventEnded
+	Reasons []string // of EventEnded: why it is not good
+}

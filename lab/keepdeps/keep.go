@@ -1,0 +1,30 @@
+// Package keepdeps keeps modules in go.mod until their users exist.
+package keepdeps
+
+import (
+	_ "charm.land/bubbles/v2/textinput"
+	_ "charm.land/bubbletea/v2"
+	_ "charm.land/lipgloss/v2"
+	_ "github.com/NimbleMarkets/ntcharts/v2/sparkline"
+	_ "github.com/charmbracelet/x/ansi"
+	_ "github.com/charmbracelet/x/exp/golden"
+	_ "github.com/charmbracelet/x/exp/teatest/v2"
+	_ "github.com/charmbracelet/x/vt"
+	_ "github.com/creack/pty"
+	_ "github.com/docker/docker/client"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/gorilla/websocket"
+	_ "github.com/grafana/loki/v3/pkg/logcli/client"
+	_ "github.com/pelletier/go-toml/v2"
+	_ "github.com/prometheus/client_golang/api/prometheus/v1"
+	_ "github.com/prometheus/common/config"
+	_ "github.com/prometheus/prometheus/promql"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/sahilm/fuzzy"
+	_ "github.com/skeema/knownhosts"
+	_ "github.com/spf13/cobra"
+	_ "go.uber.org/goleak"
+	_ "golang.org/x/crypto/ssh/agent"
+	_ "golang.org/x/sync/errgroup"
+	_ "gopkg.in/yaml.v3"
+)
