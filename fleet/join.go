@@ -1,0 +1,391 @@
+package fleet
+
+import (
+	"slices"
+	"sort"
+	"time"
+)
+
+// Bounds of what one snapshot carries.
+const (
+	maxServiceChanges  = 50
+	maxSnapshotChanges = 300
+	maxHistory         = 100
+)
+
+// Join makes one Snapshot of what the sources reported. It is pure: the same
+// Input gives the same Snapshot, whatever the order of its reports.
+func Join(in Input) *Snapshot {
+	reports := slices.Clone(in.Reports)
+	sort.Slice(reports, func(i, j int) bool { return reports[i].Status.ID < reports[j].Status.ID })
+	j := &joiner{in: in, reports: reports, resolver: newResolver(in), rows: map[ServiceKey]*row{}}
+	j.hosts = joinHosts(in, reports)
+	for _, r := range reports {
+		j.resolver.learn(r.Facts.Instances)
+	}
+	for _, r := range reports {
+		j.addInstances(r)
+		j.images = append(j.images, r.Facts.Images...)
+	}
+	for _, r := range reports {
+		j.addHistories(r)
+		j.addMetrics(r)
+		j.addChanges(r)
+		j.addLocks(r)
+	}
+	return j.snapshot()
+}
+
+// row is a service while it is being joined.
+type row struct {
+	svc       Service
+	main      []Instance // without companions
+	metrics   map[MetricName][]metricInput
+	history   []Release
+	problem   string // of the desired release
+	changes   []Change
+	desiredBy SourceID
+	gitStale  bool
+}
+
+type joiner struct {
+	in       Input
+	reports  []Report
+	resolver *resolver
+	hosts    map[string]*hostView
+	rows     map[ServiceKey]*row
+	images   []Image
+	tagged   map[[2]string]string // {host, reference} to image id, made on first use
+	changes  []Change
+}
+
+func (j *joiner) row(key ServiceKey) *row {
+	r := j.rows[key]
+	if r == nil {
+		r = &row{svc: Service{Key: key}, metrics: map[MetricName][]metricInput{}}
+		j.rows[key] = r
+	}
+	return r
+}
+
+func (j *joiner) addInstances(rep Report) {
+	for _, in := range rep.Facts.Instances {
+		if in.OneOff {
+			continue
+		}
+		key, companion, ok := j.resolver.resolve(in.Subject)
+		if !ok {
+			continue
+		}
+		if h := j.hosts[in.Host]; h != nil && h.unseen(j.in.Now) {
+			in.Health = HealthUnknown
+		}
+		r := j.row(key)
+		r.svc.Instances = append(r.svc.Instances, in)
+		if !companion {
+			r.main = append(r.main, in)
+		}
+	}
+}
+
+func (j *joiner) addHistories(rep Report) {
+	stale := rep.Status.Stale(j.in.Now)
+	for _, h := range rep.Facts.Histories {
+		if h.Subject.Environment != j.in.Environment {
+			continue
+		}
+		key, companion, ok := j.resolver.resolve(h.Subject)
+		if !ok || companion {
+			continue
+		}
+		r := j.row(key)
+		if r.desiredBy != "" { // two sources speak of it: the first by id wins, whatever the order of arrival
+			continue
+		}
+		r.history, r.problem, r.desiredBy, r.gitStale = h.Releases, h.Problem, rep.Status.ID, stale
+	}
+}
+
+func (j *joiner) addChanges(rep Report) {
+	for _, c := range rep.Facts.Changes {
+		if c.Source == "" {
+			c.Source = rep.Status.ID
+		}
+		key, _, ok := j.resolver.resolve(c.Subject)
+		if !ok {
+			if c.Subject.Service == "" && j.resolver.here(c.Subject) {
+				j.changes = append(j.changes, c)
+			}
+			continue
+		}
+		r := j.row(key)
+		c.Subject.Environment, c.Subject.Service = key.Environment, key.Name
+		r.changes = append(r.changes, c)
+	}
+}
+
+func (j *joiner) addLocks(rep Report) {
+	for _, l := range rep.Facts.Locks {
+		if key, _, ok := j.resolver.resolve(l.Subject); ok {
+			j.row(key).svc.Lock = &l
+		}
+	}
+}
+
+func (j *joiner) snapshot() *Snapshot {
+	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: sortedImages(j.images)}
+	for _, r := range j.reports {
+		snap.Sources = append(snap.Sources, r.Status)
+	}
+	for _, h := range j.hosts {
+		if h.host.Environment == "" || h.host.Environment == j.in.Environment {
+			snap.Hosts = append(snap.Hosts, h.host)
+		}
+	}
+	sort.Slice(snap.Hosts, func(a, b int) bool { return snap.Hosts[a].Name < snap.Hosts[b].Name })
+	refs := imageDigests(j.images)
+	byRepo := imagesByRepository(j.images)
+	for _, r := range j.rows {
+		if len(r.svc.Instances) == 0 && r.desiredBy == "" {
+			continue // only a metric or a change knows the name: no row of its own
+		}
+		j.finish(r, refs, byRepo)
+		snap.Services = append(snap.Services, r.svc)
+		j.changes = append(j.changes, r.svc.Changes...)
+	}
+	sortByAttention(snap.Services)
+	sortChanges(j.changes)
+	snap.Changes = j.changes[:min(len(j.changes), maxSnapshotChanges)]
+	return snap
+}
+
+func (j *joiner) finish(r *row, refs map[string]string, byRepo map[string][]Image) {
+	svc := &r.svc
+	sortInstances(svc.Instances)
+	sortInstances(r.main)
+	for _, in := range svc.Instances {
+		if !slices.Contains(svc.Hosts, in.Host) {
+			svc.Hosts = append(svc.Hosts, in.Host)
+		}
+	}
+	sort.Strings(svc.Hosts)
+	j.see(svc)
+	svc.Releases = joinReleases(r, refs, byRepo)
+	svc.Health = worstHealth(svc.Instances)
+	svc.Metrics = joinMetrics(r)
+	svc.Changes = joinChanges(r)
+	t := j.in.Rules.thresholds(svc.Key.Name)
+	svc.Reasons = j.reasons(r, t)
+	for _, reason := range svc.Reasons {
+		svc.Severity = max(svc.Severity, reason.Severity)
+	}
+	svc.Suspect = suspect(svc, t, j.in.Now)
+}
+
+// see sets how fresh the facts are on which the row stands.
+func (j *joiner) see(svc *Service) {
+	for _, name := range svc.Hosts {
+		h := j.hosts[name]
+		if h == nil {
+			continue
+		}
+		if svc.Seen.IsZero() || h.seen.Before(svc.Seen) {
+			svc.Seen = h.seen
+		}
+		svc.Stale = svc.Stale || h.unseen(j.in.Now)
+	}
+}
+
+func sortInstances(list []Instance) {
+	sort.Slice(list, func(a, b int) bool {
+		x, y := list[a], list[b]
+		if x.Host != y.Host {
+			return x.Host < y.Host
+		}
+		if x.Name != y.Name {
+			return x.Name < y.Name
+		}
+		return x.ID < y.ID
+	})
+}
+
+// healthRank orders healths from harmless to bad.
+func healthRank(h Health) int {
+	switch h {
+	case HealthHealthy:
+		return 0
+	case HealthNone:
+		return 1
+	case HealthStarting:
+		return 2
+	case HealthUnknown:
+		return 3
+	case HealthUnhealthy:
+		return 4
+	case HealthDown:
+		return 5
+	default:
+		return 3
+	}
+}
+
+func worstHealth(list []Instance) Health {
+	if len(list) == 0 {
+		return HealthDown
+	}
+	worst := HealthHealthy
+	for _, in := range list {
+		if finished(in) && len(list) > 1 {
+			continue // a one-shot helper that ended well says nothing of its service
+		}
+		if h := effectiveHealth(in); healthRank(h) > healthRank(worst) {
+			worst = h
+		}
+	}
+	return worst
+}
+
+// effectiveHealth is the health of an instance, its state included.
+func effectiveHealth(in Instance) Health {
+	if in.Health == HealthUnknown {
+		return HealthUnknown
+	}
+	switch in.State {
+	case StateRunning:
+		if in.Health == "" {
+			return HealthNone
+		}
+		return in.Health
+	case StatePaused:
+		return HealthUnhealthy
+	case StateRestarting, StateExited, StateDead, StateRemoving, StateCreated:
+		return HealthDown
+	case StateUnknown:
+		return HealthUnknown
+	default:
+		return HealthUnknown
+	}
+}
+
+// finished reports an instance that ended well and was not meant to stay.
+func finished(in Instance) bool {
+	return in.State == StateExited && in.Life.ExitCode == 0 && !in.Life.OOMKilled
+}
+
+func sortChanges(list []Change) {
+	sort.SliceStable(list, func(a, b int) bool {
+		x, y := list[a], list[b]
+		if !x.At.Equal(y.At) {
+			return x.At.After(y.At)
+		}
+		if x.Subject != y.Subject {
+			return subjectLess(x.Subject, y.Subject)
+		}
+		if x.Kind != y.Kind {
+			return x.Kind < y.Kind
+		}
+		return x.What < y.What
+	})
+}
+
+func subjectLess(a, b Subject) bool {
+	for _, p := range [][2]string{{a.Service, b.Service}, {a.Host, b.Host}, {a.Project, b.Project}, {a.Container, b.Container}} {
+		if p[0] != p[1] {
+			return p[0] < p[1]
+		}
+	}
+	return a.Environment < b.Environment
+}
+
+func sortByAttention(list []Service) {
+	sort.Slice(list, func(a, b int) bool {
+		x, y := list[a], list[b]
+		if x.Severity != y.Severity {
+			return x.Severity > y.Severity
+		}
+		if rx, ry := worstRank(x), worstRank(y); rx != ry {
+			return rx < ry
+		}
+		return x.Key.Name < y.Key.Name
+	})
+}
+
+func worstRank(s Service) int {
+	if len(s.Reasons) == 0 {
+		return len(reasonOrder)
+	}
+	return reasonRank(s.Reasons[0].Code)
+}
+
+// hostView is a host while it is being joined.
+type hostView struct {
+	host    Host
+	seen    time.Time // newest whole report on it
+	failing bool
+	stale   func(time.Time) bool
+	watched bool // some source reports on it
+	err     string
+	from    time.Time
+}
+
+// unseen reports whether the facts of the host are not to be trusted as of now.
+func (h *hostView) unseen(now time.Time) bool {
+	return h.watched && (h.failing || h.stale(now))
+}
+
+func joinHosts(in Input, reports []Report) map[string]*hostView {
+	views := map[string]*hostView{}
+	for _, h := range in.Hosts {
+		views[h.Name] = &hostView{host: h}
+	}
+	for _, r := range reports {
+		for _, name := range r.Status.Hosts {
+			if views[name] == nil {
+				views[name] = &hostView{host: Host{Name: name, Environment: in.Environment}}
+			}
+			watch(views[name], r)
+		}
+		for _, h := range r.Facts.Hosts {
+			v := views[h.Name]
+			if v == nil {
+				v = &hostView{host: h}
+				views[h.Name] = v
+			}
+			describe(v, h)
+			watch(v, r)
+		}
+	}
+	for _, v := range views {
+		settle(v, in.Now)
+	}
+	return views
+}
+
+func describe(v *hostView, h Host) {
+	v.host.Up, v.host.Error, v.host.Since = h.Up, h.Error, h.Since
+	v.host.Engine, v.host.CPUs, v.host.Memory = h.Engine, h.CPUs, h.Memory
+	if v.host.Address == "" {
+		v.host.Address = h.Address
+	}
+}
+
+func watch(v *hostView, r Report) {
+	v.watched = true
+	v.stale = r.Status.Stale
+	v.seen = r.Status.LastSuccess
+	v.failing = r.Status.State == SourceFailing
+	v.err = r.Status.Error
+	v.from = r.Status.FailingFrom
+}
+
+func settle(v *hostView, now time.Time) {
+	switch {
+	case !v.watched:
+	case v.failing:
+		v.host.Up, v.host.Error, v.host.Since = false, v.err, v.from
+	case v.stale(now) && !v.seen.IsZero():
+		v.host.Up = false
+		v.host.Error = "no answer for " + Ago(now.Sub(v.seen))
+		v.host.Since = v.seen
+	}
+}

@@ -1,0 +1,303 @@
+package fleet
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+// reasonOrder is the order of attention among reasons of one severity: what is
+// dead first, what is slow later, what merely differs last.
+var reasonOrder = []string{
+	"down", "crash_loop", "oom", "unhealthy", "paused", "errors", "probe_down", "not_running",
+	"partial", "start_failed", "restarts", "latency", "memory", "log_errors", "cpu", "starting",
+	"host_unreachable", "mixed", "tag_drift", "digest_drift", "scrape_down", "desired_unreadable", "locked", "finished",
+}
+
+func reasonRank(code string) int {
+	for i, c := range reasonOrder {
+		if c == code {
+			return i
+		}
+	}
+	return len(reasonOrder)
+}
+
+// reasons lists why the service needs attention, worst first.
+func (j *joiner) reasons(r *row, t Thresholds) []Reason {
+	var out []Reason
+	out = append(out, j.hostReasons(r)...)
+	out = append(out, j.stateReasons(r, t)...)
+	out = append(out, j.metricReasons(r, t)...)
+	out = append(out, j.driftReasons(r)...)
+	if l := r.svc.Lock; l != nil && l.Until.After(j.in.Now) {
+		out = append(out, Reason{Code: "locked", Severity: SeverityInfo, Text: l.Owner + ": " + l.Reason, Since: l.Since})
+	}
+	sort.SliceStable(out, func(a, b int) bool {
+		if out[a].Severity != out[b].Severity {
+			return out[a].Severity > out[b].Severity
+		}
+		if ra, rb := reasonRank(out[a].Code), reasonRank(out[b].Code); ra != rb {
+			return ra < rb
+		}
+		return out[a].Text < out[b].Text
+	})
+	return out
+}
+
+func (j *joiner) hostReasons(r *row) []Reason {
+	var out []Reason
+	for _, name := range r.svc.Hosts {
+		h := j.hosts[name]
+		if h == nil || !h.unseen(j.in.Now) {
+			continue
+		}
+		text := name + " cannot be seen"
+		if !h.seen.IsZero() {
+			text += ", shown as of " + Ago(j.in.Now.Sub(h.seen)) + " ago"
+		}
+		out = append(out, Reason{Code: "host_unreachable", Severity: SeverityWarning, Text: text, Since: h.host.Since})
+	}
+	return out
+}
+
+// stateReasons are those that the instances themselves give. Instances on a host
+// that cannot be seen raise none of their own.
+func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
+	var seen []Instance
+	for _, in := range r.svc.Instances {
+		if effectiveHealth(in) != HealthUnknown {
+			seen = append(seen, in)
+		}
+	}
+	if len(r.svc.Instances) == 0 {
+		return j.absent(r)
+	}
+	var out []Reason
+	bad := 0
+	for _, in := range seen {
+		reasons := j.instanceReasons(in, r, t)
+		if len(reasons) > 0 && reasons[0].Severity == SeverityCritical {
+			bad++
+		}
+		out = append(out, reasons...)
+	}
+	if bad > 0 && bad < len(seen) && len(r.main) > 1 {
+		out = append(out, Reason{Code: "partial", Severity: SeverityWarning, Text: fmt.Sprintf("%d of %d instances affected", bad, len(seen))})
+	}
+	return out
+}
+
+// absent is for a service that git desires and nobody runs. It says so only when
+// every host of the environment could be seen.
+func (j *joiner) absent(r *row) []Reason {
+	for _, h := range j.hosts {
+		if h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen(j.in.Now)) {
+			return nil
+		}
+	}
+	if r.svc.Releases.Desired.IsZero() {
+		return nil
+	}
+	return []Reason{{
+		Code: "not_running", Severity: SeverityWarning, Source: r.desiredBy,
+		Text: "desired " + r.svc.Releases.Desired.Version() + ", no instance on any host",
+	}}
+}
+
+func (j *joiner) instanceReasons(in Instance, r *row, t Thresholds) []Reason {
+	where := ""
+	if len(r.svc.Instances) > 1 {
+		where = " (" + in.Name + " on " + in.Host + ")"
+	}
+	var out []Reason
+	add := func(code string, sev Severity, since time.Time, text string) {
+		out = append(out, Reason{Code: code, Severity: sev, Since: since, Text: text + where})
+	}
+	exits := recent(in.Life.Exits, j.in.Now)
+	switch {
+	case in.State == StateRestarting || len(exits) >= t.RestartsCritical:
+		add("crash_loop", SeverityCritical, firstTime(exits), crashText(in, exits))
+	case in.State == StatePaused:
+		add("paused", SeverityCritical, time.Time{}, "paused")
+	case in.State == StateExited || in.State == StateDead:
+		j.exitReason(in, r, add)
+	case in.State == StateCreated && (in.Life.Error != "" || j.in.Now.Sub(in.Life.CreatedAt) > t.StartingGrace):
+		add("start_failed", SeverityCritical, in.Life.CreatedAt, strings.TrimSuffix("created but never started: "+in.Life.Error, ": "))
+	case len(exits) >= t.RestartsWarning:
+		add("restarts", SeverityWarning, firstTime(exits), crashText(in, exits))
+	}
+	if in.State == StateRunning {
+		j.healthReason(in, t, add)
+	}
+	return out
+}
+
+type addReason func(code string, sev Severity, since time.Time, text string)
+
+func (j *joiner) exitReason(in Instance, r *row, add addReason) {
+	ago := ""
+	if !in.Life.FinishedAt.IsZero() {
+		ago = " " + Ago(j.in.Now.Sub(in.Life.FinishedAt)) + " ago"
+	}
+	switch {
+	case in.Life.OOMKilled:
+		add("oom", SeverityCritical, in.Life.FinishedAt, "killed, out of memory"+limitText(in)+ago)
+	case finished(in) && r.desiredBy == "":
+		add("finished", SeverityInfo, in.Life.FinishedAt, "exited (code 0)"+ago)
+	default:
+		add("down", SeverityCritical, in.Life.FinishedAt, fmt.Sprintf("down: %s (code %d)%s", in.State, in.Life.ExitCode, ago))
+	}
+}
+
+func (j *joiner) healthReason(in Instance, t Thresholds, add addReason) {
+	switch {
+	case in.Health == HealthUnhealthy:
+		text := "unhealthy"
+		if in.HealthOutput != "" {
+			text += ": " + in.HealthOutput
+		}
+		add("unhealthy", SeverityCritical, time.Time{}, text)
+	case in.Health == HealthStarting && j.in.Now.Sub(in.Life.StartedAt) > t.StartingGrace:
+		add("starting", SeverityWarning, in.Life.StartedAt, "still starting after "+Ago(j.in.Now.Sub(in.Life.StartedAt)))
+	}
+	if in.Life.OOMKilled {
+		add("oom", SeverityWarning, in.Life.StartedAt, "was killed, out of memory"+limitText(in))
+	}
+}
+
+func limitText(in Instance) string {
+	if in.Limits.Memory == 0 {
+		return ""
+	}
+	return " (limit " + Bytes(float64(in.Limits.Memory)) + ")"
+}
+
+func crashText(in Instance, exits []time.Time) string {
+	what := "crash loop"
+	if in.State != StateRestarting && len(exits) < 3 {
+		what = "restarted"
+	}
+	n := fmt.Sprintf("%d restarts", in.Life.Restarts)
+	if len(exits) > 0 {
+		n = plural(len(exits), "unexpected end", "unexpected ends") + " in 10 min"
+	}
+	if in.Life.ExitCode != 0 {
+		n += fmt.Sprintf(", last code %d", in.Life.ExitCode)
+	}
+	return what + ": " + n
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// recent keeps the ends of the last ten minutes.
+func recent(list []time.Time, now time.Time) []time.Time {
+	var out []time.Time
+	for _, at := range list {
+		if now.Sub(at) <= 10*time.Minute {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+func firstTime(list []time.Time) time.Time {
+	if len(list) == 0 {
+		return time.Time{}
+	}
+	return list[0]
+}
+
+// driftReasons compare what runs with what should, host by host.
+func (j *joiner) driftReasons(r *row) []Reason {
+	var out []Reason
+	if r.problem != "" && !r.gitStale {
+		out = append(out, Reason{Code: "desired_unreadable", Severity: SeverityWarning, Text: r.problem, Source: r.desiredBy})
+	}
+	desired := r.svc.Releases.Desired
+	if r.gitStale {
+		desired = Release{}
+	}
+	hosts := map[string]map[string]bool{} // running tag to hosts
+	for _, in := range r.main {
+		if effectiveHealth(in) == HealthUnknown || in.Release.Tag == "" {
+			continue
+		}
+		if hosts[in.Release.Tag] == nil {
+			hosts[in.Release.Tag] = map[string]bool{}
+		}
+		hosts[in.Release.Tag][in.Host] = true
+	}
+	drifted := false
+	for _, tag := range sortedKeys(hosts) {
+		if desired.Tag != "" && tag != desired.Tag {
+			drifted = true
+			out = append(out, Reason{
+				Code: "tag_drift", Severity: SeverityWarning, Since: desired.At, Source: r.desiredBy,
+				Text: fmt.Sprintf("running %s on %s, desired %s", tag, strings.Join(sortedKeys(hosts[tag]), ", "), desired.Tag),
+			})
+		}
+	}
+	if r.svc.Releases.Mixed && !drifted && len(hosts) > 1 {
+		out = append(out, Reason{Code: "mixed", Severity: SeverityWarning, Text: "instances run " + strings.Join(sortedKeys(hosts), " and ")})
+	}
+	return append(out, j.digestReasons(r)...)
+}
+
+// digestReasons find one tag that means two artifacts: between hosts, or between
+// the running container and the image that now bears its tag.
+func (j *joiner) digestReasons(r *row) []Reason {
+	byTag := map[string]map[string]string{} // tag to digest to host
+	var out []Reason
+	for _, in := range r.main {
+		if in.Release.Digest == "" || in.Release.Tag == "" || in.State != StateRunning || in.Health == HealthUnknown {
+			continue
+		}
+		if byTag[in.Release.Tag] == nil {
+			byTag[in.Release.Tag] = map[string]string{}
+		}
+		byTag[in.Release.Tag][in.Release.Digest] = in.Host
+		if now := j.imageID(in.Host, in.Release.Ref()); now != "" && in.Release.ImageID != "" && now != in.Release.ImageID {
+			out = append(out, Reason{Code: "digest_drift", Severity: SeverityWarning, Text: fmt.Sprintf(
+				"tag %s moved on %s: runs %s, the tag is now %s", in.Release.Tag, in.Host, ShortDigest(in.Release.ImageID), ShortDigest(now))})
+		}
+	}
+	for _, tag := range sortedKeys(byTag) {
+		if len(byTag[tag]) > 1 {
+			var parts []string
+			for _, d := range sortedKeys(byTag[tag]) {
+				parts = append(parts, ShortDigest(d)+" on "+byTag[tag][d])
+			}
+			out = append(out, Reason{Code: "digest_drift", Severity: SeverityWarning, Text: "tag " + tag + " same, digest differs: " + strings.Join(parts, ", ")})
+		}
+	}
+	return out
+}
+
+// imageID is the id of the image that bears the reference on the host now.
+func (j *joiner) imageID(host, ref string) string {
+	if j.tagged == nil {
+		j.tagged = map[[2]string]string{}
+		for _, im := range j.images {
+			for _, t := range im.Tags {
+				j.tagged[[2]string{im.Host, t}] = im.ID
+			}
+		}
+	}
+	return j.tagged[[2]string{host, ref}]
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}

@@ -1,0 +1,108 @@
+package fleet
+
+import "strings"
+
+// resolver decides which service a Subject means.
+type resolver struct {
+	rules       Rules
+	environment string
+	hostEnv     map[string]string    // configured host to its environment
+	containers  map[[2]string]string // {host, container name} to service, learned from instances
+}
+
+func newResolver(in Input) *resolver {
+	r := &resolver{
+		rules: in.Rules, environment: in.Environment,
+		hostEnv: map[string]string{}, containers: map[[2]string]string{},
+	}
+	for _, h := range in.Hosts {
+		r.hostEnv[h.Name] = h.Environment
+	}
+	return r
+}
+
+// learn remembers the container names of instances, so that a metric which
+// knows only a container's name still finds its service.
+func (r *resolver) learn(instances []Instance) {
+	for _, in := range instances {
+		if in.Name != "" {
+			r.containers[[2]string{in.Host, in.Name}] = r.raw(in.Subject)
+		}
+	}
+}
+
+// here reports whether the subject belongs to the environment of the snapshot.
+func (r *resolver) here(s Subject) bool {
+	if s.Environment != "" {
+		return s.Environment == r.environment
+	}
+	if s.Host != "" {
+		env, known := r.hostEnv[s.Host]
+		return !known || env == "" || env == r.environment
+	}
+	return true
+}
+
+// resolve gives the service of a subject. companion is true when the subject is
+// a helper container of that service rather than the service itself.
+func (r *resolver) resolve(s Subject) (key ServiceKey, companion, ok bool) {
+	if !r.here(s) {
+		return ServiceKey{}, false, false
+	}
+	name := r.raw(s)
+	if name == "" || r.ignored(name) {
+		return ServiceKey{}, false, false
+	}
+	if main, is := r.rules.Companions[name]; is {
+		name, companion = main, true
+	}
+	return ServiceKey{Environment: r.environment, Name: name}, companion, true
+}
+
+// raw is the service name before companions are folded in.
+func (r *resolver) raw(s Subject) string {
+	name := s.Service
+	if name == "" && s.Container != "" {
+		name = r.fromContainer(s)
+	}
+	if alias, is := r.rules.Aliases[name]; is {
+		name = alias
+	}
+	return name
+}
+
+func (r *resolver) fromContainer(s Subject) string {
+	if name, ok := r.containers[[2]string{s.Host, s.Container}]; ok {
+		return name
+	}
+	if _, ok := r.rules.Aliases[s.Container]; ok {
+		return s.Container
+	}
+	for _, p := range r.rules.Containers {
+		if mid, ok := matchStar(p, s.Container); ok && mid != "" {
+			return mid
+		}
+	}
+	return s.Container
+}
+
+func (r *resolver) ignored(name string) bool {
+	for _, p := range r.rules.Ignore {
+		if _, ok := matchStar(p, name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// matchStar matches a pattern with at most one "*" and gives what the star stood for.
+func matchStar(pattern, s string) (star string, ok bool) {
+	before, after, has := strings.Cut(pattern, "*")
+	if !has {
+		return "", pattern == s
+	}
+	if len(s) < len(before)+len(after) || !strings.HasPrefix(s, before) || !strings.HasSuffix(s, after) {
+		return "", false
+	}
+	return s[len(before) : len(s)-len(after)], true
+}
