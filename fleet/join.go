@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"time"
@@ -21,9 +22,6 @@ func Join(in Input) *Snapshot {
 	j := &joiner{in: in, reports: reports, resolver: newResolver(in), rows: map[ServiceKey]*row{}}
 	j.hosts = joinHosts(in, reports)
 	for _, r := range reports {
-		j.resolver.learn(r.Facts.Instances)
-	}
-	for _, r := range reports {
 		j.addInstances(r)
 		j.images = append(j.images, r.Facts.Images...)
 	}
@@ -39,7 +37,9 @@ func Join(in Input) *Snapshot {
 // row is a service while it is being joined.
 type row struct {
 	svc       Service
-	main      []Instance // without companions
+	found     []*Instance // all of the service's, companions included
+	main      []*Instance // without companions; after finish they point into svc.Instances
+	helpers   []*Instance // the companions among found
 	metrics   map[MetricName][]metricInput
 	history   []Release
 	problem   string // of the desired release
@@ -56,7 +56,7 @@ type joiner struct {
 	rows     map[ServiceKey]*row
 	images   []Image
 	tagged   map[[2]string]string // {host, reference} to image id, made on first use
-	changes  []Change
+	changes  []*Change            // of hosts, and of all services
 }
 
 func (j *joiner) row(key ServiceKey) *row {
@@ -69,7 +69,8 @@ func (j *joiner) row(key ServiceKey) *row {
 }
 
 func (j *joiner) addInstances(rep Report) {
-	for _, in := range rep.Facts.Instances {
+	for i := range rep.Facts.Instances {
+		in := &rep.Facts.Instances[i]
 		if in.OneOff {
 			continue
 		}
@@ -77,13 +78,10 @@ func (j *joiner) addInstances(rep Report) {
 		if !ok {
 			continue
 		}
-		if h := j.hosts[in.Host]; h != nil && h.unseen(j.in.Now) {
-			in.Health = HealthUnknown
-		}
 		r := j.row(key)
-		r.svc.Instances = append(r.svc.Instances, in)
-		if !companion {
-			r.main = append(r.main, in)
+		r.found = append(r.found, in)
+		if companion {
+			r.helpers = append(r.helpers, in)
 		}
 	}
 }
@@ -114,7 +112,7 @@ func (j *joiner) addChanges(rep Report) {
 		key, _, ok := j.resolver.resolve(c.Subject)
 		if !ok {
 			if c.Subject.Service == "" && j.resolver.here(c.Subject) {
-				j.changes = append(j.changes, c)
+				j.changes = append(j.changes, &c)
 			}
 			continue
 		}
@@ -145,30 +143,32 @@ func (j *joiner) snapshot() *Snapshot {
 	sort.Slice(snap.Hosts, func(a, b int) bool { return snap.Hosts[a].Name < snap.Hosts[b].Name })
 	refs := imageDigests(j.images)
 	byRepo := imagesByRepository(j.images)
+	list := make([]*Service, 0, len(j.rows))
 	for _, r := range j.rows {
-		if len(r.svc.Instances) == 0 && r.desiredBy == "" {
+		if len(r.found) == 0 && r.desiredBy == "" {
 			continue // only a metric or a change knows the name: no row of its own
 		}
 		j.finish(r, refs, byRepo)
-		snap.Services = append(snap.Services, r.svc)
-		j.changes = append(j.changes, r.svc.Changes...)
+		list = append(list, &r.svc)
+		for i := range r.svc.Changes {
+			j.changes = append(j.changes, &r.svc.Changes[i])
+		}
 	}
-	sortByAttention(snap.Services)
-	sortChanges(j.changes)
-	snap.Changes = j.changes[:min(len(j.changes), maxSnapshotChanges)]
+	sortByAttention(list)
+	snap.Services = make([]Service, len(list))
+	for i, svc := range list {
+		snap.Services[i] = *svc
+	}
+	slices.SortStableFunc(j.changes, compareChanges)
+	for _, c := range j.changes[:min(len(j.changes), maxSnapshotChanges)] {
+		snap.Changes = append(snap.Changes, *c)
+	}
 	return snap
 }
 
 func (j *joiner) finish(r *row, refs map[string]string, byRepo map[string][]Image) {
 	svc := &r.svc
-	sortInstances(svc.Instances)
-	sortInstances(r.main)
-	for _, in := range svc.Instances {
-		if !slices.Contains(svc.Hosts, in.Host) {
-			svc.Hosts = append(svc.Hosts, in.Host)
-		}
-	}
-	sort.Strings(svc.Hosts)
+	j.settleInstances(r)
 	j.see(svc)
 	svc.Releases = joinReleases(r, refs, byRepo)
 	svc.Health = worstHealth(svc.Instances)
@@ -180,6 +180,27 @@ func (j *joiner) finish(r *row, refs map[string]string, byRepo map[string][]Imag
 		svc.Severity = max(svc.Severity, reason.Severity)
 	}
 	svc.Suspect = suspect(svc, t, j.in.Now)
+}
+
+// settleInstances copies the reported instances into the row, in order, without
+// touching the report: on a host that cannot be seen their health is unknown.
+func (j *joiner) settleInstances(r *row) {
+	sortInstances(r.found)
+	svc := &r.svc
+	svc.Instances = make([]Instance, len(r.found))
+	for i, in := range r.found {
+		svc.Instances[i] = *in
+		if h := j.hosts[in.Host]; h != nil && h.unseen(j.in.Now) {
+			svc.Instances[i].Health = HealthUnknown
+		}
+		if !slices.Contains(r.helpers, in) {
+			r.main = append(r.main, &svc.Instances[i])
+		}
+		if !slices.Contains(svc.Hosts, in.Host) {
+			svc.Hosts = append(svc.Hosts, in.Host)
+		}
+	}
+	sort.Strings(svc.Hosts)
 }
 
 // see sets how fresh the facts are on which the row stands.
@@ -196,16 +217,9 @@ func (j *joiner) see(svc *Service) {
 	}
 }
 
-func sortInstances(list []Instance) {
-	sort.Slice(list, func(a, b int) bool {
-		x, y := list[a], list[b]
-		if x.Host != y.Host {
-			return x.Host < y.Host
-		}
-		if x.Name != y.Name {
-			return x.Name < y.Name
-		}
-		return x.ID < y.ID
+func sortInstances(list []*Instance) {
+	slices.SortFunc(list, func(x, y *Instance) int {
+		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
 	})
 }
 
@@ -234,7 +248,8 @@ func worstHealth(list []Instance) Health {
 		return HealthDown
 	}
 	worst := HealthHealthy
-	for _, in := range list {
+	for i := range list {
+		in := &list[i]
 		if finished(in) && len(list) > 1 {
 			continue // a one-shot helper that ended well says nothing of its service
 		}
@@ -246,7 +261,7 @@ func worstHealth(list []Instance) Health {
 }
 
 // effectiveHealth is the health of an instance, its state included.
-func effectiveHealth(in Instance) Health {
+func effectiveHealth(in *Instance) Health {
 	if in.Health == HealthUnknown {
 		return HealthUnknown
 	}
@@ -268,49 +283,42 @@ func effectiveHealth(in Instance) Health {
 }
 
 // finished reports an instance that ended well and was not meant to stay.
-func finished(in Instance) bool {
+func finished(in *Instance) bool {
 	return in.State == StateExited && in.Life.ExitCode == 0 && !in.Life.OOMKilled
 }
 
 func sortChanges(list []Change) {
-	sort.SliceStable(list, func(a, b int) bool {
-		x, y := list[a], list[b]
-		if !x.At.Equal(y.At) {
-			return x.At.After(y.At)
-		}
-		if x.Subject != y.Subject {
-			return subjectLess(x.Subject, y.Subject)
-		}
-		if x.Kind != y.Kind {
-			return x.Kind < y.Kind
-		}
-		return x.What < y.What
-	})
-}
-
-func subjectLess(a, b Subject) bool {
-	for _, p := range [][2]string{{a.Service, b.Service}, {a.Host, b.Host}, {a.Project, b.Project}, {a.Container, b.Container}} {
-		if p[0] != p[1] {
-			return p[0] < p[1]
-		}
+	if len(list) < 2 {
+		return
 	}
-	return a.Environment < b.Environment
+	order := make([]*Change, len(list))
+	for i := range list {
+		c := list[i]
+		order[i] = &c
+	}
+	slices.SortStableFunc(order, compareChanges)
+	for i, c := range order {
+		list[i] = *c
+	}
 }
 
-func sortByAttention(list []Service) {
-	sort.Slice(list, func(a, b int) bool {
-		x, y := list[a], list[b]
-		if x.Severity != y.Severity {
-			return x.Severity > y.Severity
-		}
-		if rx, ry := worstRank(x), worstRank(y); rx != ry {
-			return rx < ry
-		}
-		return x.Key.Name < y.Key.Name
+// compareChanges puts the newest first, and changes of one moment in a fixed order.
+func compareChanges(x, y *Change) int {
+	return cmp.Or(y.At.Compare(x.At), compareSubjects(x.Subject, y.Subject), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.What, y.What), cmp.Compare(x.Source, y.Source))
+}
+
+func compareSubjects(a, b Subject) int {
+	return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Project, b.Project),
+		cmp.Compare(a.Container, b.Container), cmp.Compare(a.Environment, b.Environment))
+}
+
+func sortByAttention(list []*Service) {
+	slices.SortFunc(list, func(x, y *Service) int {
+		return cmp.Or(cmp.Compare(y.Severity, x.Severity), cmp.Compare(worstRank(x), worstRank(y)), cmp.Compare(x.Key.Name, y.Key.Name))
 	})
 }
 
-func worstRank(s Service) int {
+func worstRank(s *Service) int {
 	if len(s.Reasons) == 0 {
 		return len(reasonOrder)
 	}

@@ -286,8 +286,8 @@ func TestResolve(t *testing.T) {
 		Aliases: map[string]string{"nexgate-ai": "ai"}, Containers: []string{"vpn-*"}, Ignore: []string{"tmp-*"},
 		Companions: map[string]string{"ft-clamav": "ft"},
 	}
+	in.Reports = []Report{{Facts: Facts{Instances: []Instance{{Host: "prod-1", Name: "odd_name", Subject: Subject{Service: "web"}}}}}}
 	r := newResolver(in)
-	r.learn([]Instance{{Host: "prod-1", Name: "odd_name", Subject: Subject{Service: "web"}}})
 	cases := []struct {
 		subject   Subject
 		want      string
@@ -371,7 +371,10 @@ func busy(n int) Input {
 	for i := range n {
 		name := fmt.Sprintf("svc-%04d", i/5)
 		h := i % hosts
-		inst := instance(fmt.Sprintf("h-%d", h), name, []string{"1.0.1", "1.0.2"}[i%2])
+		inst := instance(fmt.Sprintf("h-%d", h), name, "1.0.2")
+		if i%97 == 0 {
+			inst = instance(fmt.Sprintf("h-%d", h), name, "1.0.1") // a few have drifted
+		}
 		inst.Name = fmt.Sprintf("nexgate-%s-%d", name, i%5)
 		inst.ID = inst.Name + inst.Host
 		if i%17 == 0 {

@@ -7,7 +7,7 @@ import (
 
 // metricInput is one series on its way into a service.
 type metricInput struct {
-	fact      MetricFact
+	fact      *MetricFact
 	source    SourceID
 	companion bool
 	stale     bool
@@ -15,7 +15,8 @@ type metricInput struct {
 
 func (j *joiner) addMetrics(rep Report) {
 	stale := rep.Status.Stale(j.in.Now)
-	for _, f := range rep.Facts.Metrics {
+	for i := range rep.Facts.Metrics {
+		f := &rep.Facts.Metrics[i]
 		key, companion, ok := j.resolver.resolve(f.Subject)
 		if !ok {
 			continue
@@ -58,15 +59,18 @@ func joinMetrics(r *row) map[MetricName]Metric {
 func joinMetric(name MetricName, inputs []metricInput) (Metric, bool) {
 	m := Metric{Name: name}
 	fold := combiner(name)
-	found := false
+	found, own := false, false
 	for _, in := range inputs {
 		if in.companion && name != MetricMemoryRatio && name != MetricLogErrors {
 			continue
 		}
 		if !found {
-			m.Unit, m.Source, m.Series, m.Note = in.fact.Unit, in.source, cloneSeries(in.fact.Series), in.fact.Detail
+			m.Unit, m.Source, m.Series, m.Note = in.fact.Unit, in.source, in.fact.Series, in.fact.Detail
 			found = true
 			continue
+		}
+		if !own {
+			m.Series, own = cloneSeries(m.Series), true // the report's own samples stay untouched
 		}
 		m.Series = foldSeries(m.Series, in.fact.Series, fold)
 		if m.Note == "" {
@@ -131,7 +135,7 @@ func noTraffic(ms map[MetricName]Metric) {
 
 // deriveMemoryRatio computes memory against the limit from the engine's limits
 // when no source reports it.
-func deriveMemoryRatio(ms map[MetricName]Metric, list []Instance) {
+func deriveMemoryRatio(ms map[MetricName]Metric, list []*Instance) {
 	mem, ok := ms[MetricMemory]
 	if _, has := ms[MetricMemoryRatio]; has || !ok {
 		return

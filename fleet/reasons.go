@@ -65,26 +65,25 @@ func (j *joiner) hostReasons(r *row) []Reason {
 // stateReasons are those that the instances themselves give. Instances on a host
 // that cannot be seen raise none of their own.
 func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
-	var seen []Instance
-	for _, in := range r.svc.Instances {
-		if effectiveHealth(in) != HealthUnknown {
-			seen = append(seen, in)
-		}
-	}
 	if len(r.svc.Instances) == 0 {
 		return j.absent(r)
 	}
 	var out []Reason
-	bad := 0
-	for _, in := range seen {
+	seen, bad := 0, 0
+	for i := range r.svc.Instances {
+		in := &r.svc.Instances[i]
+		if effectiveHealth(in) == HealthUnknown {
+			continue
+		}
+		seen++
 		reasons := j.instanceReasons(in, r, t)
 		if len(reasons) > 0 && reasons[0].Severity == SeverityCritical {
 			bad++
 		}
 		out = append(out, reasons...)
 	}
-	if bad > 0 && bad < len(seen) && len(r.main) > 1 {
-		out = append(out, Reason{Code: "partial", Severity: SeverityWarning, Text: fmt.Sprintf("%d of %d instances affected", bad, len(seen))})
+	if bad > 0 && bad < seen && len(r.main) > 1 {
+		out = append(out, Reason{Code: "partial", Severity: SeverityWarning, Text: fmt.Sprintf("%d of %d instances affected", bad, seen)})
 	}
 	return out
 }
@@ -106,7 +105,7 @@ func (j *joiner) absent(r *row) []Reason {
 	}}
 }
 
-func (j *joiner) instanceReasons(in Instance, r *row, t Thresholds) []Reason {
+func (j *joiner) instanceReasons(in *Instance, r *row, t Thresholds) []Reason {
 	where := ""
 	if len(r.svc.Instances) > 1 {
 		where = " (" + in.Name + " on " + in.Host + ")"
@@ -136,7 +135,7 @@ func (j *joiner) instanceReasons(in Instance, r *row, t Thresholds) []Reason {
 
 type addReason func(code string, sev Severity, since time.Time, text string)
 
-func (j *joiner) exitReason(in Instance, r *row, add addReason) {
+func (j *joiner) exitReason(in *Instance, r *row, add addReason) {
 	ago := ""
 	if !in.Life.FinishedAt.IsZero() {
 		ago = " " + Ago(j.in.Now.Sub(in.Life.FinishedAt)) + " ago"
@@ -151,7 +150,7 @@ func (j *joiner) exitReason(in Instance, r *row, add addReason) {
 	}
 }
 
-func (j *joiner) healthReason(in Instance, t Thresholds, add addReason) {
+func (j *joiner) healthReason(in *Instance, t Thresholds, add addReason) {
 	switch {
 	case in.Health == HealthUnhealthy:
 		text := "unhealthy"
@@ -167,14 +166,14 @@ func (j *joiner) healthReason(in Instance, t Thresholds, add addReason) {
 	}
 }
 
-func limitText(in Instance) string {
+func limitText(in *Instance) string {
 	if in.Limits.Memory == 0 {
 		return ""
 	}
 	return " (limit " + Bytes(float64(in.Limits.Memory)) + ")"
 }
 
-func crashText(in Instance, exits []time.Time) string {
+func crashText(in *Instance, exits []time.Time) string {
 	what := "crash loop"
 	if in.State != StateRestarting && len(exits) < 3 {
 		what = "restarted"
@@ -224,6 +223,9 @@ func (j *joiner) driftReasons(r *row) []Reason {
 	if r.gitStale {
 		desired = Release{}
 	}
+	if uniform(r.main, desired) {
+		return append(out, j.digestReasons(r)...)
+	}
 	hosts := map[string]map[string]bool{} // running tag to hosts
 	for _, in := range r.main {
 		if effectiveHealth(in) == HealthUnknown || in.Release.Tag == "" {
@@ -250,19 +252,33 @@ func (j *joiner) driftReasons(r *row) []Reason {
 	return append(out, j.digestReasons(r)...)
 }
 
+// uniform reports whether all instances run the desired tag, or, where nothing is
+// desired, one and the same: the common case, told without building anything.
+func uniform(list []*Instance, desired Release) bool {
+	for _, in := range list {
+		want := desired.Tag
+		if want == "" {
+			want = list[0].Release.Tag
+		}
+		if in.Release.Tag != want {
+			return false
+		}
+	}
+	return true
+}
+
 // digestReasons find one tag that means two artifacts: between hosts, or between
 // the running container and the image that now bears its tag.
 func (j *joiner) digestReasons(r *row) []Reason {
-	byTag := map[string]map[string]string{} // tag to digest to host
+	var byTag map[string]map[string]string // tag to digest to host
 	var out []Reason
 	for _, in := range r.main {
 		if in.Release.Digest == "" || in.Release.Tag == "" || in.State != StateRunning || in.Health == HealthUnknown {
 			continue
 		}
-		if byTag[in.Release.Tag] == nil {
-			byTag[in.Release.Tag] = map[string]string{}
+		if byTag == nil && in.Release.Digest != r.main[0].Release.Digest {
+			byTag = digestsByTag(r.main)
 		}
-		byTag[in.Release.Tag][in.Release.Digest] = in.Host
 		if now := j.imageID(in.Host, in.Release.Ref()); now != "" && in.Release.ImageID != "" && now != in.Release.ImageID {
 			out = append(out, Reason{Code: "digest_drift", Severity: SeverityWarning, Text: fmt.Sprintf(
 				"tag %s moved on %s: runs %s, the tag is now %s", in.Release.Tag, in.Host, ShortDigest(in.Release.ImageID), ShortDigest(now))})
@@ -278,6 +294,20 @@ func (j *joiner) digestReasons(r *row) []Reason {
 		}
 	}
 	return out
+}
+
+func digestsByTag(list []*Instance) map[string]map[string]string {
+	by := map[string]map[string]string{}
+	for _, in := range list {
+		if in.Release.Digest == "" || in.Release.Tag == "" || in.State != StateRunning || in.Health == HealthUnknown {
+			continue
+		}
+		if by[in.Release.Tag] == nil {
+			by[in.Release.Tag] = map[string]string{}
+		}
+		by[in.Release.Tag][in.Release.Digest] = in.Host
+	}
+	return by
 }
 
 // imageID is the id of the image that bears the reference on the host now.

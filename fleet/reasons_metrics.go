@@ -104,7 +104,7 @@ func ofLimit(m Metric, code string, warn, crit float64) []Reason {
 	return []Reason{{Code: code, Severity: sev, Text: fmt.Sprintf("%s %s of limit", code, Percent(m.Latest)), Since: since, Source: m.Source}}
 }
 
-func cpuReason(m Metric, list []Instance, t Thresholds) []Reason {
+func cpuReason(m Metric, list []*Instance, t Thresholds) []Reason {
 	limit := 0.0
 	for _, in := range list {
 		if in.State != StateRunning {

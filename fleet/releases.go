@@ -98,10 +98,9 @@ func joinReleases(r *row, refs map[string]string, byRepo map[string][]Image) Rel
 }
 
 // runningRelease is that of the newest running instance, else of the newest at all.
-func runningRelease(list []Instance) (rel Release, mixed bool) {
+func runningRelease(list []*Instance) (rel Release, mixed bool) {
 	var newest *Instance
-	for i := range list {
-		in := &list[i]
+	for _, in := range list {
 		if newest == nil || newer(in, newest) {
 			newest = in
 		}
@@ -177,7 +176,7 @@ func rolledBack(history []Release, k int) bool {
 
 // previousImage is, for an estate without a history, the newest older image of
 // the same repository that lies on every host of the service.
-func previousImage(running Release, list []Instance, byRepo map[string][]Image) Release {
+func previousImage(running Release, list []*Instance, byRepo map[string][]Image) Release {
 	if running.Image == "" {
 		return Release{}
 	}

@@ -6,14 +6,15 @@ import "strings"
 type resolver struct {
 	rules       Rules
 	environment string
-	hostEnv     map[string]string    // configured host to its environment
-	containers  map[[2]string]string // {host, container name} to service, learned from instances
+	hostEnv     map[string]string // configured host to its environment
+	reports     []Report
+	containers  map[[2]string]string // {host, container name} to service, made on first need
 }
 
 func newResolver(in Input) *resolver {
 	r := &resolver{
 		rules: in.Rules, environment: in.Environment,
-		hostEnv: map[string]string{}, containers: map[[2]string]string{},
+		hostEnv: map[string]string{}, reports: in.Reports,
 	}
 	for _, h := range in.Hosts {
 		r.hostEnv[h.Name] = h.Environment
@@ -21,14 +22,22 @@ func newResolver(in Input) *resolver {
 	return r
 }
 
-// learn remembers the container names of instances, so that a metric which
-// knows only a container's name still finds its service.
-func (r *resolver) learn(instances []Instance) {
-	for _, in := range instances {
-		if in.Name != "" {
-			r.containers[[2]string{in.Host, in.Name}] = r.raw(in.Subject)
+// byContainer knows the container names of instances, so that a metric which has
+// only a container's name still finds its service.
+func (r *resolver) byContainer(host, name string) (service string, ok bool) {
+	if r.containers == nil {
+		r.containers = map[[2]string]string{}
+		for _, rep := range r.reports {
+			for i := range rep.Facts.Instances {
+				in := &rep.Facts.Instances[i]
+				if in.Subject.Service != "" {
+					r.containers[[2]string{in.Host, in.Name}] = r.raw(in.Subject)
+				}
+			}
 		}
 	}
+	service, ok = r.containers[[2]string{host, name}]
+	return service, ok
 }
 
 // here reports whether the subject belongs to the environment of the snapshot.
@@ -72,7 +81,7 @@ func (r *resolver) raw(s Subject) string {
 }
 
 func (r *resolver) fromContainer(s Subject) string {
-	if name, ok := r.containers[[2]string{s.Host, s.Container}]; ok {
+	if name, ok := r.byContainer(s.Host, s.Container); ok {
 		return name
 	}
 	if _, ok := r.rules.Aliases[s.Container]; ok {
