@@ -1,0 +1,255 @@
+package sources
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// Endpoint is how a system that speaks HTTP is reached: where, through which host,
+// and as whom. Kinds embed it in their Config.
+type Endpoint struct {
+	URL                string        `toml:"url"`
+	Via                string        `toml:"via"` // config name of a host; "" is this machine
+	BearerToken        remote.Secret `toml:"bearer_token"`
+	Username           string        `toml:"username"`
+	Password           remote.Secret `toml:"password"`
+	CAFile             string        `toml:"ca_file"`
+	CertFile           string        `toml:"cert_file"`
+	KeyFile            string        `toml:"key_file"`
+	ServerName         string        `toml:"server_name"`
+	InsecureSkipVerify bool          `toml:"insecure_skip_verify"`
+}
+
+// Validate gives every mistake in the endpoint.
+func (e Endpoint) Validate() []error {
+	var errs []error
+	u, err := url.Parse(e.URL)
+	switch {
+	case e.URL == "":
+		errs = append(errs, errors.New(`url: missing: where it listens, like "http://127.0.0.1:9090"`))
+	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
+		errs = append(errs, errors.New(`url: must be http://host:port or https://host:port, a path prefix may follow`))
+	case u.User != nil:
+		errs = append(errs, errors.New("url: holds a user or password: put them under username and password"))
+	case u.RawQuery != "" || u.Fragment != "":
+		errs = append(errs, errors.New("url: must end before the ? or #"))
+	}
+	if e.BearerToken != "" && (e.Username != "" || e.Password != "") {
+		errs = append(errs, errors.New("bearer_token: allowed only without username and password"))
+	}
+	if (e.Username == "") != (e.Password == "") {
+		errs = append(errs, errors.New("username, password: both or none"))
+	}
+	if (e.CertFile == "") != (e.KeyFile == "") {
+		errs = append(errs, errors.New("cert_file, key_file: both or none"))
+	}
+	return errs
+}
+
+// HostNames gives the host it goes through, if any.
+func (e Endpoint) HostNames() []string {
+	if e.Via == "" {
+		return nil
+	}
+	return []string{e.Via}
+}
+
+// Place names the endpoint for people: "http://127.0.0.1:9090 via ops".
+func (e Endpoint) Place() string {
+	if e.Via == "" {
+		return e.URL
+	}
+	return e.URL + " via " + e.Via
+}
+
+// Transport makes the way to the endpoint. It does no I/O: files and secrets are
+// read on first use, and again after a failure. No answer may be longer than limit bytes.
+func (e Endpoint) Transport(deps Deps, limit int64) (*Transport, error) {
+	t := &Transport{endpoint: e, limit: limit, dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
+	if e.Via != "" {
+		host, err := deps.Host(e.Via)
+		if err != nil {
+			return nil, fmt.Errorf("via: %w", err)
+		}
+		t.dial = host.Dial
+	}
+	return t, nil
+}
+
+// Transport is an http.RoundTripper that dials through the endpoint's host, signs
+// every request and bounds every answer.
+type Transport struct {
+	endpoint Endpoint
+	limit    int64
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+
+	mu     sync.Mutex
+	base   *http.Transport
+	header http.Header // nil until the secrets have been read
+}
+
+// ErrTooLong says that an answer was longer than allowed.
+var ErrTooLong = errors.New("answer too long")
+
+// RoundTrip sends one request.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	base, err := t.transport()
+	if err != nil {
+		return nil, err
+	}
+	auth, err := t.Header(req.Context())
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	for k, v := range auth {
+		req.Header[k] = v
+	}
+	resp, err := base.RoundTrip(req)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the client above wraps it once
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		t.forget() // the secret may have been renewed
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: t.limit, limit: t.limit}
+	return resp, nil
+}
+
+// Dial connects to an address the way the requests go, for protocols on top of HTTP.
+func (t *Transport) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := t.dial(ctx, network, address)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", t.endpoint.Place(), err)
+	}
+	return conn, nil
+}
+
+// Header gives the headers that say who asks, for protocols on top of HTTP.
+func (t *Transport) Header(ctx context.Context) (http.Header, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.header != nil {
+		return t.header.Clone(), nil
+	}
+	h := http.Header{}
+	switch e := t.endpoint; {
+	case e.BearerToken != "":
+		token, err := e.BearerToken.Resolve(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("bearer_token: %w", err)
+		}
+		h.Set("Authorization", "Bearer "+token)
+	case e.Password != "":
+		password, err := e.Password.Resolve(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("password: %w", err)
+		}
+		r := http.Request{Header: h}
+		r.SetBasicAuth(e.Username, password)
+	}
+	t.header = h
+	return h.Clone(), nil
+}
+
+func (t *Transport) forget() {
+	t.mu.Lock()
+	t.header = nil
+	t.mu.Unlock()
+}
+
+// TLS gives the settings for an https endpoint; the files are read now.
+func (t *Transport) TLS() (*tls.Config, error) {
+	e := t.endpoint
+	cfg := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         e.ServerName,
+		InsecureSkipVerify: e.InsecureSkipVerify, //nolint:gosec // the config asks for it by that name
+	}
+	if e.CAFile != "" {
+		pem, err := os.ReadFile(e.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("ca_file %s: holds no PEM certificate", e.CAFile)
+		}
+	}
+	if e.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("cert_file %s, key_file %s: %w", e.CertFile, e.KeyFile, err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	return cfg, nil
+}
+
+func (t *Transport) transport() (*http.Transport, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.base != nil {
+		return t.base, nil
+	}
+	base := &http.Transport{
+		DialContext:           t.dial,
+		MaxIdleConnsPerHost:   4,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 60 * time.Second,
+	}
+	if strings.HasPrefix(t.endpoint.URL, "https:") {
+		cfg, err := t.TLS()
+		if err != nil {
+			return nil, err
+		}
+		base.TLSClientConfig = cfg
+	}
+	t.base = base
+	return base, nil
+}
+
+// Close ends the idle connections.
+func (t *Transport) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.base != nil {
+		t.base.CloseIdleConnections()
+	}
+}
+
+// boundedBody ends a body that is too long with an error, never silently.
+type boundedBody struct {
+	io.ReadCloser
+	left, limit int64
+}
+
+// Read reads at most what is left.
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		if n, err := b.ReadCloser.Read(make([]byte, 1)); n == 0 && err != nil {
+			return 0, err //nolint:wrapcheck // io.EOF must stay itself
+		}
+		return 0, fmt.Errorf("%w: more than %d MiB", ErrTooLong, b.limit>>20)
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.left -= int64(n)
+	return n, err //nolint:wrapcheck // io.EOF must stay itself
+}
