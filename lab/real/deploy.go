@@ -1,0 +1,192 @@
+package real
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Deploy releases a tag of a service in an environment as the estate does: CI
+// commits tag.env and pushes, then each host pulls the repo and the image and
+// brings the service up. It says nothing of the service's health.
+func (l *Lab) Deploy(ctx context.Context, service, env, tag string) error {
+	s, err := serviceByName(service)
+	if err != nil {
+		return err
+	}
+	hosts := hostsOf(env, service)
+	if len(hosts) == 0 {
+		return fmt.Errorf("deploy %s: no host of environment %q runs it: environments are %s", service, env, strings.Join(environments(), ", "))
+	}
+	if err := l.Commit(ctx, hosts[0].branch, fmt.Sprintf("%s: deploy %s to %s", service, tag, env),
+		map[string]string{tagFile(service): tagLine(s, tag)}); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, h := range hosts {
+		g.Go(func() error {
+			if _, err := l.SSH(ctx, h.name, "git", "-C", checkout, "pull", "--quiet", "--ff-only"); err != nil {
+				return err
+			}
+			if err := l.compose(ctx, h.name, "pull", "--quiet", service); err != nil {
+				return err
+			}
+			return l.compose(ctx, h.name, "up", "-d", "--no-deps", service)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("deploy %s %s to %s: %w", service, tag, env, err)
+	}
+	return nil
+}
+
+// Commit commits files on a branch of the infra repo and pushes, from a clone of its own.
+func (l *Lab) Commit(ctx context.Context, branch, subject string, files map[string]string) error {
+	dir, err := os.MkdirTemp(l.Root, "ci-")
+	if err != nil {
+		return fmt.Errorf("commit to %s: %w", branch, err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	env := append(gitEnv(),
+		"GIT_AUTHOR_NAME=nexgate-ci", "GIT_AUTHOR_EMAIL=ci@nexgate.lab", "GIT_COMMITTER_NAME=nexgate-ci", "GIT_COMMITTER_EMAIL=ci@nexgate.lab",
+		"GIT_SSH_COMMAND=ssh -F none -i "+l.Key+" -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile="+l.KnownHosts)
+	git := func(args ...string) error {
+		_, err := runIn(ctx, dir, env, nil, append([]string{"git"}, args...)...)
+		return err
+	}
+	if err := git("clone", "--quiet", "--branch", branch, l.Repo, "."); err != nil {
+		return fmt.Errorf("commit to %s: %w", branch, err)
+	}
+	for path, text := range files {
+		if err := writeFile(filepath.Join(dir, path), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(git("add", "--all")); err != nil {
+		return fmt.Errorf("commit to %s: %w", branch, err)
+	}
+	if git("diff", "--cached", "--quiet") == nil {
+		return nil // it says so already
+	}
+	if err := git("commit", "--quiet", "-m", subject); err != nil {
+		return fmt.Errorf("commit to %s: %w", branch, err)
+	}
+	if err := git("push", "--quiet", "origin", "HEAD:"+branch); err != nil {
+		return fmt.Errorf("commit to %s: %w", branch, err)
+	}
+	return nil
+}
+
+// compose runs docker compose on the host's own stack.
+func (l *Lab) compose(ctx context.Context, host string, args ...string) error {
+	h, err := l.host(host)
+	if err != nil {
+		return err
+	}
+	argv := []string{"docker", "compose", "--progress", "quiet", "-p", h.Project, "-f", checkout + "/" + h.Compose}
+	_, err = l.SSH(ctx, host, append(argv, args...)...)
+	return err
+}
+
+// Reset undoes every fault and deploy: servers run, branches and checkouts are
+// as at first, every service runs FirstTag in a container that never failed.
+func (l *Lab) Reset(ctx context.Context) error {
+	if err := l.recover(ctx); err != nil {
+		return fmt.Errorf("reset: %w", err)
+	}
+	for branch, commit := range l.Refs {
+		if _, err := runIn(ctx, l.RepoDir, gitEnv(), nil, "git", "update-ref", "refs/heads/"+branch, commit); err != nil {
+			return fmt.Errorf("reset: %w", err)
+		}
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for _, h := range hostPlans() {
+		if h.compose != "" {
+			g.Go(func() error { return l.resetHost(gctx, h) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("reset: %w", err)
+	}
+	return l.WaitWhole(ctx)
+}
+
+func (l *Lab) resetHost(ctx context.Context, h hostPlan) error {
+	for _, argv := range [][]string{
+		{"git", "-C", checkout, "fetch", "--quiet", "origin"},
+		{"git", "-C", checkout, "checkout", "--quiet", "--force", h.branch},
+		{"git", "-C", checkout, "reset", "--quiet", "--hard", "origin/" + h.branch},
+		{"git", "-C", checkout, "clean", "-ffdxq"},
+		{"rm", "-rf", "/tmp/nexops-locks"},
+	} {
+		if _, err := l.SSH(ctx, h.name, argv...); err != nil {
+			return err
+		}
+	}
+	worn, err := l.worn(ctx, h.name)
+	if err != nil {
+		return err
+	}
+	if len(worn) > 0 {
+		if _, err := l.SSH(ctx, h.name, append([]string{"docker", "rm", "-f"}, worn...)...); err != nil {
+			return err
+		}
+	}
+	if err := l.compose(ctx, h.name, "up", "-d", "--quiet-pull", "--remove-orphans"); err != nil {
+		return err
+	}
+	for _, s := range h.runs {
+		if _, err := l.App(ctx, s, h.name, "/fix", ""); err != nil {
+			// Just started: a fresh container has nothing to fix, WaitWhole sees to the rest.
+			continue
+		}
+	}
+	return nil
+}
+
+// worn are the containers with a past that `up` would keep: restarted, ended or paused.
+func (l *Lab) worn(ctx context.Context, host string) ([]string, error) {
+	h, err := l.host(host)
+	if err != nil {
+		return nil, err
+	}
+	client := unixClient(h.DockerSocket)
+	defer client.CloseIdleConnections()
+	b, err := httpGet(ctx, client, "http://engine/containers/json?all=1")
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", host, err)
+	}
+	var all []struct{ ID string }
+	if err := json.Unmarshal(b, &all); err != nil {
+		return nil, fmt.Errorf("look at %s: %w", host, err)
+	}
+	var out []string
+	for _, c := range all {
+		b, err := httpGet(ctx, client, "http://engine/containers/"+c.ID+"/json")
+		if err != nil {
+			continue // gone meanwhile
+		}
+		var i struct {
+			RestartCount int
+			State        struct {
+				Status    string
+				StartedAt time.Time
+			}
+			Created time.Time
+		}
+		if err := json.Unmarshal(b, &i); err != nil {
+			return nil, fmt.Errorf("look at %s: %w", host, err)
+		}
+		if i.RestartCount > 0 || i.State.Status != "running" || i.State.StartedAt.Sub(i.Created) > 30*time.Second {
+			out = append(out, c.ID)
+		}
+	}
+	return out, nil
+}
