@@ -95,6 +95,8 @@ type Step struct {
 type Basis struct {
 	What  string // "ai on prod-1 runs"
 	Value string // "0.4.2 sha256:ab12..."
+	// Now gives the value in another snapshot. No I/O. nil: the basis is only shown.
+	Now func(snap *fleet.Snapshot) string `json:"-"`
 }
 
 // Plan is everything an action would do, before anything is done.
@@ -173,3 +175,9 @@ type Event struct {
 	Outcome Outcome  // of EventEnded
 	Reasons []string // of EventEnded: why it is not good
 }
+
+// The streams of outputs that are no process's own.
+const (
+	StreamVerify = "verify" // what the verification says while it watches
+	StreamNexops = "nexops" // what the Runner itself has to say
+)

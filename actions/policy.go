@@ -1,5 +1,14 @@
 package actions
 
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
 // Confirm is what a person has to do before an action runs.
 type Confirm string
 
@@ -11,8 +20,133 @@ const (
 	ConfirmNever Confirm = "never" // not from this console
 )
 
+// Confirms are the ways to confirm, mildest first, for config messages.
+func Confirms() []Confirm {
+	return []Confirm{ConfirmNone, ConfirmY, ConfirmType, ConfirmNever}
+}
+
+// Valid reports whether c is one of the four ways.
+func (c Confirm) Valid() bool { return c.rank() >= 0 }
+
+func (c Confirm) rank() int {
+	for i, known := range Confirms() {
+		if c == known {
+			return i
+		}
+	}
+	return -1
+}
+
+// stricter is the one of two that asks more. An empty one asks nothing of its own.
+func (c Confirm) stricter(other Confirm) Confirm {
+	if other != "" && other.rank() > c.rank() {
+		return other
+	}
+	return c
+}
+
 // Confirmation is what the person did.
 type Confirmation struct {
 	Yes   bool   // pressed y, or --yes
 	Typed string // what was typed, exactly; one trailing newline is forgiven
+}
+
+// Policy says what may be done where.
+type Policy struct {
+	Environments map[string]EnvironmentPolicy
+	// Actions asks more for single actions, by their name. It never asks less than the environment does.
+	Actions map[string]Confirm
+}
+
+// EnvironmentPolicy is the policy of one environment, from [env.NAME].
+type EnvironmentPolicy struct {
+	Confirm  Confirm // "" is ConfirmType: who says nothing gets the careful one
+	ReadOnly bool    // no action is possible
+}
+
+// Required is what a plan's environment and action ask for. An environment
+// that the policy does not know may not be touched.
+func (p Policy) Required(environment, action string) Confirm {
+	env, known := p.Environments[environment]
+	if !known || env.ReadOnly {
+		return ConfirmNever
+	}
+	c := env.Confirm
+	if !c.Valid() {
+		c = ConfirmType
+	}
+	return c.stricter(p.Actions[action])
+}
+
+// forbidden says in words why nothing may run, "" when something may.
+func (p Policy) forbidden(environment, action string) string {
+	env, known := p.Environments[environment]
+	switch {
+	case !known:
+		return fmt.Sprintf("environment %s is not in the policy of this console", environment)
+	case env.ReadOnly:
+		return fmt.Sprintf("%s is read only (read_only of [env.%s])", environment, environment)
+	case p.Required(environment, action) == ConfirmNever:
+		return fmt.Sprintf("%s is not allowed on %s from this console (confirm = \"never\")", action, environment)
+	}
+	return ""
+}
+
+// Phrase is what has to be typed for a plan: "ai@prod", or "ai,backend@prod" for several services.
+func Phrase(p *Plan) string {
+	seen := map[string]bool{}
+	var names []string
+	for _, key := range p.services() {
+		if !seen[key.Name] {
+			seen[key.Name] = true
+			names = append(names, key.Name)
+		}
+	}
+	sort.Strings(names)
+	return strings.Join(names, ",") + "@" + p.Environment
+}
+
+// services are the services a plan is about: those it moves, else those it was asked for.
+func (p *Plan) services() []fleet.ServiceKey {
+	var keys []fleet.ServiceKey
+	seen := map[fleet.ServiceKey]bool{}
+	add := func(k fleet.ServiceKey) {
+		if !seen[k] {
+			seen[k] = true
+			keys = append(keys, k)
+		}
+	}
+	for _, t := range p.Intent.Targets {
+		add(t.Service)
+	}
+	for _, m := range p.Moves {
+		add(m.Service)
+	}
+	sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
+	return keys
+}
+
+// confirmed checks what the person did against what is required.
+func confirmed(need Confirm, phrase string, c Confirmation) error {
+	typed := strings.TrimSuffix(strings.TrimSuffix(c.Typed, "\n"), "\r")
+	switch need {
+	case ConfirmNone:
+		return nil
+	case ConfirmY:
+		if c.Yes || typed == phrase {
+			return nil
+		}
+		return errors.New("not confirmed: press y, or pass --yes")
+	case ConfirmType:
+		if typed == phrase {
+			return nil
+		}
+		if typed == "" {
+			return fmt.Errorf("not confirmed: type %s, or pass --confirm %s", phrase, phrase)
+		}
+		return fmt.Errorf("not confirmed: what was typed is not %s", phrase)
+	case ConfirmNever:
+		return errors.New("not allowed from this console")
+	}
+	return fmt.Errorf("not confirmed: %q is no way to confirm", string(need))
 }

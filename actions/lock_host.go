@@ -1,0 +1,373 @@
+package actions
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// maxOwner bounds what is read of a lock's owner.json.
+const maxOwner = 4096
+
+// HostLocker locks on the hosts where an action takes effect, by a folder that is made
+// there atomically: every console sees the same lock, whatever machine it is on. Times
+// are those of the host's clock.
+type HostLocker struct {
+	cfg  LockConfig
+	host func(name string) (remote.Host, error)
+	log  *slog.Logger
+}
+
+// NewHostLocker makes one.
+func NewHostLocker(cfg LockConfig, host func(name string) (remote.Host, error), log *slog.Logger) *HostLocker {
+	def := DefaultLockConfig()
+	if cfg.Dir == "" {
+		cfg.Dir = def.Dir
+	}
+	if cfg.Expiry <= 0 {
+		cfg.Expiry = def.Expiry
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &HostLocker{cfg: cfg, host: host, log: log}
+}
+
+// Lock takes the folders of all services on all hosts, all or none, and keeps them alive.
+func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
+	held := &hostHeld{lost: make(chan error, 1)}
+	for _, name := range req.Hosts {
+		h, err := l.host(name)
+		if err != nil {
+			return nil, l.giveBack(ctx, held, fmt.Errorf("lock on %s: %w", name, err))
+		}
+		for _, key := range sortedKeys(req.Services) {
+			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry), log: l.log}
+			f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan}
+			if err := f.take(ctx); err != nil {
+				return nil, l.giveBack(ctx, held, err)
+			}
+			held.folders = append(held.folders, f)
+		}
+	}
+	hctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	held.stop = stop
+	held.done.Go(func() { held.beat(hctx, time.Duration(l.cfg.Expiry)/4) })
+	return held, nil
+}
+
+func (l *HostLocker) giveBack(ctx context.Context, held *hostHeld, err error) error {
+	rctx, cancel := releaseContext(ctx)
+	defer cancel()
+	return errors.Join(err, held.Release(rctx))
+}
+
+type hostHeld struct {
+	folders []*lockFolder
+	lost    chan error
+	stop    context.CancelFunc
+	done    sync.WaitGroup
+}
+
+func (h *hostHeld) Lost() <-chan error { return h.lost }
+
+// beat renews the locks until it is stopped or one is lost.
+func (h *hostHeld) beat(ctx context.Context, every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, f := range h.folders {
+			bctx, cancel := context.WithTimeout(ctx, every)
+			err := f.renew(bctx)
+			cancel()
+			var locked *LockedError
+			switch {
+			case err == nil:
+			case errors.As(err, &locked):
+				h.lost <- fmt.Errorf("the lock was lost: %w", err)
+				return
+			default:
+				f.log.Warn("lock not renewed", "host", f.host.Name(), "service", f.key.String(), "err", err)
+			}
+		}
+	}
+}
+
+// Release ends the renewing and removes the folders that are still ours.
+func (h *hostHeld) Release(ctx context.Context) error {
+	if h.stop != nil {
+		h.stop()
+		h.done.Wait()
+	}
+	var errs []error
+	for i := len(h.folders) - 1; i >= 0; i-- {
+		if err := h.folders[i].release(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	h.folders = nil
+	return errors.Join(errs...)
+}
+
+// lockFolder is the lock of one service on one host.
+type lockFolder struct {
+	host   remote.Host
+	key    fleet.ServiceKey
+	dir    string
+	expiry time.Duration
+	me     owner
+	log    *slog.Logger
+}
+
+func (f *lockFolder) path() string  { return path.Join(f.dir, lockName(f.key)) }
+func (f *lockFolder) owner() string { return f.path() + "/owner.json" }
+func (f *lockFolder) mutex() string { return f.path() + ".takeover" }
+
+// take makes the folder, or takes over one that has expired.
+func (f *lockFolder) take(ctx context.Context) error {
+	if err := f.must(ctx, "mkdir", "-p", f.dir); err != nil {
+		return err
+	}
+	free, err := f.mkdir(ctx, f.path())
+	if err != nil {
+		return err
+	}
+	if free {
+		now, err := f.clock(ctx)
+		if err == nil {
+			err = f.write(ctx, f.owner(), now)
+		}
+		if err != nil {
+			return errors.Join(err, f.remove(ctx, f.path()))
+		}
+		return nil
+	}
+	if err := f.expired(ctx); err != nil {
+		return err
+	}
+	return f.takeOver(ctx)
+}
+
+// expired is nil when the lock that is there has expired, else says who holds it.
+func (f *lockFolder) expired(ctx context.Context) error {
+	now, err := f.clock(ctx)
+	if err != nil {
+		return err
+	}
+	o, err := f.read(ctx)
+	if err != nil {
+		return err
+	}
+	if now.After(o.Until) {
+		return nil
+	}
+	return f.locked(o)
+}
+
+func (f *lockFolder) locked(o owner) error {
+	return &LockedError{
+		Service: f.key, Host: f.host.Name(), Owner: oneLine(o.Owner), Reason: oneLine(o.Reason),
+		Since: o.Since, Until: o.Until,
+	}
+}
+
+// takeOver makes an expired lock ours. Only who makes the folder beside it may
+// change it, and looks once more before doing so: of two, one wins.
+func (f *lockFolder) takeOver(ctx context.Context) error {
+	mine, err := f.mkdir(ctx, f.mutex())
+	if err != nil {
+		return err
+	}
+	if !mine {
+		return fmt.Errorf("lock on %s: another console is taking over the expired lock %s: if none is, remove %s by hand",
+			f.host.Name(), f.path(), f.mutex())
+	}
+	err = f.expired(ctx)
+	if err == nil {
+		err = f.rewrite(ctx)
+	}
+	return errors.Join(err, f.remove(ctx, f.mutex()))
+}
+
+// remove takes a folder of ours away, also when the run was cancelled meanwhile.
+func (f *lockFolder) remove(ctx context.Context, dir string) error {
+	rctx, cancel := releaseContext(ctx)
+	defer cancel()
+	return f.must(rctx, "rm", "-rf", dir)
+}
+
+// rewrite puts our owner.json in the place of the one that is there, at once.
+func (f *lockFolder) rewrite(ctx context.Context) error {
+	now, err := f.clock(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.write(ctx, f.owner()+".new", now); err != nil {
+		return err
+	}
+	return f.must(ctx, "mv", f.owner()+".new", f.owner())
+}
+
+// renew moves the expiry on. A lock that has expired may belong to another by now and is not written.
+func (f *lockFolder) renew(ctx context.Context) error {
+	now, err := f.clock(ctx)
+	if err != nil {
+		return err
+	}
+	o, err := f.read(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Plan != f.me.Plan || now.After(o.Until) {
+		return f.locked(o)
+	}
+	return f.rewrite(ctx)
+}
+
+// release removes the folder when it is ours. One that has expired is removed under the takeover's own guard.
+func (f *lockFolder) release(ctx context.Context) error {
+	now, err := f.clock(ctx)
+	if err != nil {
+		return f.left(err)
+	}
+	o, err := f.read(ctx)
+	if err != nil {
+		return f.left(err)
+	}
+	if o.Plan != f.me.Plan {
+		return fmt.Errorf("the lock of %s on %s was taken over by %s", f.key, f.host.Name(), oneLine(o.Owner))
+	}
+	if !now.After(o.Until) {
+		return f.left(f.must(ctx, "rm", "-rf", f.path()))
+	}
+	mine, err := f.mkdir(ctx, f.mutex())
+	if err != nil || !mine {
+		return f.left(err) // somebody takes it over: theirs to remove
+	}
+	if o, err = f.read(ctx); err == nil && o.Plan == f.me.Plan {
+		err = f.must(ctx, "rm", "-rf", f.path())
+	}
+	return f.left(errors.Join(err, f.must(ctx, "rm", "-rf", f.mutex())))
+}
+
+func (f *lockFolder) left(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("lock of %s not released, it expires by itself within %s: %w", f.key, f.expiry, err)
+}
+
+// mkdir reports whether it made the folder; false means that it was there.
+func (f *lockFolder) mkdir(ctx context.Context, dir string) (bool, error) {
+	res, err := f.run(ctx, nil, "mkdir", dir)
+	switch {
+	case err != nil:
+		return false, err
+	case res.Code == 0:
+		return true, nil
+	case bytes.Contains(res.Stderr, []byte("exists")):
+		return false, nil
+	}
+	return false, f.failed("mkdir "+dir, res)
+}
+
+// clock is the time of the host.
+func (f *lockFolder) clock(ctx context.Context) (time.Time, error) {
+	return f.seconds(ctx, "date", "+%s")
+}
+
+func (f *lockFolder) seconds(ctx context.Context, argv ...string) (time.Time, error) {
+	res, err := f.run(ctx, nil, argv...)
+	if err != nil {
+		return time.Time{}, err
+	}
+	n, perr := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
+	if res.Code != 0 || perr != nil {
+		return time.Time{}, f.failed(strings.Join(argv, " "), res)
+	}
+	return time.Unix(n, 0).UTC(), nil
+}
+
+// read gives what the lock says. A lock that says nothing counts from when its folder was made.
+func (f *lockFolder) read(ctx context.Context) (owner, error) {
+	var o owner
+	res, err := f.run(ctx, nil, "cat", f.owner())
+	if err != nil {
+		return o, err
+	}
+	if res.Code == 0 && len(res.Stdout) <= maxOwner && json.Unmarshal(res.Stdout, &o) == nil && !o.Until.IsZero() {
+		return o, nil
+	}
+	made, err := f.seconds(ctx, "stat", "-c", "%Y", f.path())
+	if err != nil {
+		return o, err
+	}
+	return owner{Since: made, Until: made.Add(f.expiry)}, nil
+}
+
+// write writes our owner.json, until counted from now.
+func (f *lockFolder) write(ctx context.Context, file string, now time.Time) error {
+	if f.me.Since.IsZero() {
+		f.me.Since = now
+	}
+	f.me.Until = now.Add(f.expiry)
+	b, err := json.Marshal(f.me)
+	if err != nil {
+		return fmt.Errorf("lock on %s: %w", f.host.Name(), err)
+	}
+	res, err := f.run(ctx, append(b, '\n'), "tee", file)
+	if err != nil {
+		return err
+	}
+	if res.Code != 0 {
+		return f.failed("tee "+file, res)
+	}
+	return nil
+}
+
+func (f *lockFolder) must(ctx context.Context, argv ...string) error {
+	res, err := f.run(ctx, nil, argv...)
+	if err != nil {
+		return err
+	}
+	if res.Code != 0 {
+		return f.failed(strings.Join(argv, " "), res)
+	}
+	return nil
+}
+
+func (f *lockFolder) run(ctx context.Context, stdin []byte, argv ...string) (remote.Result, error) {
+	cmd := remote.Command{Argv: argv}
+	if stdin != nil {
+		cmd.Stdin = bytes.NewReader(stdin)
+	}
+	res, err := f.host.Run(ctx, cmd)
+	if err != nil {
+		return res, fmt.Errorf("lock on %s: %s: %w", f.host.Name(), argv[0], err)
+	}
+	return res, nil
+}
+
+func (f *lockFolder) failed(what string, res remote.Result) error {
+	said := oneLine(string(res.Stderr))
+	if said == "" {
+		said = fmt.Sprintf("exit code %d", res.Code)
+	}
+	return fmt.Errorf("lock on %s: %s: %s (the folder is dir of [actions.lock])", f.host.Name(), what, said)
+}

@@ -1,0 +1,258 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// run is one plan under way.
+type run struct {
+	r       *Runner
+	p       *Plan
+	s       *stream
+	held    Held
+	mutated bool // a mutating step has begun
+}
+
+// verdict is how a run ended.
+type verdict struct {
+	outcome Outcome
+	reasons []string
+}
+
+// live is the whole life of a plan: lock, steps, verify, unlock, and the last word.
+func (x *run) live(ctx context.Context) {
+	v := x.guarded(ctx)
+	if x.held != nil {
+		rctx, cancel := releaseContext(ctx)
+		if err := x.held.Release(rctx); err != nil {
+			v.reasons = append(v.reasons, oneLine(err.Error()))
+		}
+		cancel()
+	}
+	if err := x.s.flush(); err != nil {
+		v.reasons = append(v.reasons, "the record is not whole: "+oneLine(err.Error()))
+	}
+	x.send(Event{Kind: EventEnded, Step: -1, Outcome: v.outcome, Reasons: v.reasons})
+	if err := x.s.flush(); err != nil {
+		x.r.Log.Error("outcome not on record", "plan", x.p.ID, "err", err)
+	}
+}
+
+// guarded turns a panic of the engine or of a verification into an outcome.
+func (x *run) guarded(ctx context.Context) (v verdict) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			x.r.Log.Error("panic in a running plan", "plan", x.p.ID, "cause", cause, "stack", string(debug.Stack()))
+			v = verdict{OutcomeFailed, []string{fmt.Sprintf("internal error: %v", cause)}}
+			if x.mutated {
+				v.outcome = OutcomeUnknown
+			}
+		}
+	}()
+	x.send(Event{Kind: EventStarted, Step: -1, Text: x.p.Title})
+	if err := x.s.flush(); err != nil {
+		return x.untouched(OutcomeFailed, "it cannot be put on record: "+err.Error())
+	}
+	if v, ok := x.lock(ctx); !ok {
+		return v
+	}
+	return x.steps(ctx)
+}
+
+// untouched is the verdict of a run that has not changed anything.
+func (x *run) untouched(o Outcome, why string) verdict {
+	return verdict{o, []string{"nothing was done: " + plain(why)}}
+}
+
+// lock takes the lock, and then looks whether somebody was faster.
+func (x *run) lock(ctx context.Context) (verdict, bool) {
+	lctx, cancel := context.WithTimeout(ctx, x.r.Timing.Lock)
+	defer cancel()
+	held, err := x.r.Locker.Lock(lctx, LockRequest{
+		Services: x.p.services(), Hosts: x.p.LockHosts, Owner: x.p.Intent.Who, Reason: x.p.Title, Plan: x.p.ID,
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return x.untouched(OutcomeCancelled, "cancelled while the lock was being taken"), false
+		}
+		return x.untouched(OutcomeFailed, err.Error()), false
+	}
+	x.held = held
+	x.send(Event{Kind: EventLocked, Step: -1, Text: strings.Join(x.p.LockHosts, ", ")})
+	if err := x.r.checkFresh(x.p); err != nil {
+		return x.untouched(OutcomeFailed, err.Error()), false
+	}
+	return verdict{}, true
+}
+
+// steps runs them in order. The first that fails stops.
+func (x *run) steps(ctx context.Context) verdict {
+	for i := range x.p.Steps {
+		if why, o := x.stop(ctx); why != "" {
+			return x.stopped(i, o, why)
+		}
+		err := x.step(ctx, i)
+		if err == nil {
+			continue
+		}
+		step := x.p.Steps[i]
+		switch {
+		case errors.Is(err, ErrUnknown):
+			return x.unknown(ctx, i, err)
+		case !step.Mutates && ctx.Err() != nil:
+			return x.stopped(i, OutcomeCancelled, "cancelled during "+stepName(step))
+		default:
+			return x.stopped(i, OutcomeFailed, fmt.Sprintf("%s: %s", stepName(step), plain(err.Error())))
+		}
+	}
+	return x.verify(ctx, nil)
+}
+
+// stop says why the next step may not begin; "" when it may.
+func (x *run) stop(ctx context.Context) (string, Outcome) {
+	if ctx.Err() != nil {
+		return "cancelled", OutcomeCancelled
+	}
+	select {
+	case err := <-x.held.Lost():
+		return plain(err.Error()), OutcomeFailed
+	default:
+	}
+	if err := x.s.flush(); err != nil {
+		return "it can no longer be put on record: " + plain(err.Error()), OutcomeFailed
+	}
+	return "", ""
+}
+
+// stopped says why, and exactly what was done and what was not. next is the first step that did not succeed.
+func (x *run) stopped(next int, o Outcome, why string) verdict {
+	if !x.mutated {
+		return x.untouched(o, why)
+	}
+	v := verdict{o, []string{why}}
+	if done := x.names(0, next); done != "" {
+		v.reasons = append(v.reasons, "done: "+done)
+	}
+	v.reasons = append(v.reasons, "not done: "+x.names(next, len(x.p.Steps)))
+	return v
+}
+
+// names lists the mutating steps of a range.
+func (x *run) names(from, to int) string {
+	var names []string
+	for _, s := range x.p.Steps[from:to] {
+		if s.Mutates {
+			names = append(names, stepName(s))
+		}
+	}
+	if len(names) == 0 && to == len(x.p.Steps) {
+		return "the checks that follow"
+	}
+	return strings.Join(names, ", ")
+}
+
+func stepName(s Step) string {
+	if s.Host == "" {
+		return s.Name
+	}
+	return s.Name + " on " + s.Host
+}
+
+// step runs one step, its begin on the disk before it does anything.
+func (x *run) step(ctx context.Context, i int) error {
+	step := x.p.Steps[i]
+	x.send(Event{Kind: EventStepBegan, Step: i, Text: strings.Join(x.r.Redact.Argv(step.Argv), " ")})
+	if err := x.s.flush(); err != nil {
+		return fmt.Errorf("not begun, it cannot be put on record: %w", err)
+	}
+	sctx, cancel := x.stepContext(ctx, step)
+	defer cancel()
+	x.mutated = x.mutated || step.Mutates
+	err := x.do(sctx, i)
+	if err != nil && step.Mutates && sctx.Err() != nil && !errors.Is(err, ErrUnknown) {
+		// It was cut off in the middle: whatever it says, nobody knows how far it got.
+		err = fmt.Errorf("%w: %w", err, ErrUnknown)
+	}
+	ev := Event{Kind: EventStepEnded, Step: i}
+	if err != nil {
+		ev.Err = err.Error()
+	}
+	x.send(ev)
+	return err
+}
+
+// do calls the step; a panic is its error.
+func (x *run) do(ctx context.Context, i int) (err error) {
+	step := x.p.Steps[i]
+	var mu sync.Mutex
+	over := false
+	defer func() {
+		mu.Lock()
+		over = true
+		mu.Unlock()
+		if cause := recover(); cause != nil {
+			x.r.Log.Error("panic in a step", "plan", x.p.ID, "step", step.Name, "cause", cause, "stack", string(debug.Stack()))
+			err = fmt.Errorf("internal error in %s: %v", step.Name, cause)
+			if step.Mutates {
+				err = fmt.Errorf("%w: %w", err, ErrUnknown)
+			}
+		}
+	}()
+	return step.Do(ctx, func(stream, line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over { // a step that goes on talking after its end is not heard: its end is on record
+			x.send(Event{Kind: EventOutput, Step: i, Stream: stream, Text: line})
+		}
+	})
+}
+
+// stepContext bounds a step. One that changes the world is not cut when the run is
+// cancelled: it gets time to end by itself.
+func (x *run) stepContext(ctx context.Context, step Step) (context.Context, context.CancelFunc) {
+	if !step.Mutates {
+		return context.WithTimeout(ctx, x.r.Timing.Step)
+	}
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.r.Timing.Step)
+	stopGrace := context.AfterFunc(ctx, func() {
+		t := time.NewTimer(x.r.Timing.Grace)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			cancel()
+		case <-sctx.Done():
+		}
+	})
+	return sctx, func() { stopGrace(); cancel() }
+}
+
+// verify watches the world and gives the verdict. before are reasons that are true whatever it finds.
+func (x *run) verify(ctx context.Context, before []string) verdict {
+	if x.p.Verify == nil {
+		return verdict{OutcomeGood, before}
+	}
+	x.send(Event{Kind: EventVerifying, Step: -1})
+	x.r.World.Poke()
+	o, reasons := x.p.Verify(ctx, x.r.World, func(line string) {
+		x.send(Event{Kind: EventOutput, Step: -1, Stream: StreamVerify, Text: line})
+	})
+	all := append([]string(nil), before...)
+	for _, reason := range reasons {
+		all = append(all, plain(reason))
+	}
+	return verdict{o, all}
+}
+
+// send redacts an event and sends it on its way.
+func (x *run) send(ev Event) {
+	ev.At, ev.Plan = x.r.Now(), x.p.ID
+	ev.Text, ev.Err = x.r.Redact.Text(plain(ev.Text)), x.r.Redact.Text(plain(ev.Err))
+	ev.Reasons = x.r.Redact.texts(ev.Reasons)
+	x.s.send(ev)
+}
