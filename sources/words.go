@@ -6,7 +6,34 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
+
+// OneLine makes text from outside fit for an error or a reason: one line, no control
+// characters, valid UTF-8, at most limit bytes and an ellipsis.
+func OneLine(text string, limit int) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r == utf8.RuneError || unicode.Is(unicode.Cf, r):
+			return -1
+		case unicode.IsSpace(r) || unicode.IsControl(r):
+			return ' '
+		default:
+			return r
+		}
+	}, text)
+	clean = strings.Join(strings.Fields(clean), " ")
+	if len(clean) <= limit {
+		return clean
+	}
+	cut := limit
+	for cut > 0 && !utf8.RuneStart(clean[cut]) {
+		cut--
+	}
+	return clean[:cut] + "…"
+}
 
 // HTTPError says that a server answered, but not with what was asked for.
 type HTTPError struct {
@@ -57,4 +84,21 @@ func Cause(err error) error {
 	default:
 		return err
 	}
+}
+
+// EscapeQuoted makes s safe between any of the quotes of PromQL and LogQL.
+func EscapeQuoted(s string) string {
+	const hex = "0123456789abcdef"
+	var out strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == 0x7f || strings.IndexByte("\"'`\\{}", c) >= 0:
+			out.WriteString(`\x`)
+			out.WriteByte(hex[c>>4])
+			out.WriteByte(hex[c&15])
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
 }

@@ -18,7 +18,10 @@ const (
 	labelEnvironment = "nexops_environment"
 	labelHost        = "nexops_host"
 	labelContainer   = "nexops_container"
+	labelOrigin      = "nexops_origin" // originProcess where cAdvisor knows no service of the name
 	labelTarget      = "nexops_target" // inside a query only
+
+	originProcess = "process"
 )
 
 // firstOf takes the first part that is not empty of values joined by ";".

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
 	"github.com/nexgate-hq/nexops/sources"
 )
@@ -46,47 +45,18 @@ func NewConfig() *Config {
 	}
 }
 
-// units are the words allowed in [sources.units].
-func units() []string {
-	return []string{
-		string(fleet.UnitPerSecond), string(fleet.UnitPerMinute), string(fleet.UnitRatio),
-		string(fleet.UnitSeconds), string(fleet.UnitCores), string(fleet.UnitBytes), string(fleet.UnitBool),
-	}
-}
-
 // Validate gives every mistake at once.
 func (c *Config) Validate() []error {
 	errs := append(c.Endpoint.Validate(), c.Labels.Validate()...)
 	if c.Poll < remote.Duration(time.Second) {
-		errs = append(errs, fmt.Errorf("poll: %s is too often: 1s or longer", time.Duration(c.Poll)))
+		errs = append(errs, fmt.Errorf("poll: %s is too often: 1s or longer", c.Poll))
 	}
 	if c.Window < remote.Duration(time.Second) || c.Window > remote.Duration(span) {
-		errs = append(errs, fmt.Errorf("window: %s: allowed are 1s to %s", time.Duration(c.Window), span))
+		errs = append(errs, fmt.Errorf("window: %s: allowed are 1s to %s", c.Window, span))
 	}
-	for name := range c.Queries {
-		if !metricName(name) {
-			errs = append(errs, fmt.Errorf("queries.%s: a metric's name is lower case letters, digits and _", name))
-		}
-	}
-	for name, unit := range c.Units {
-		if _, ok := c.Queries[name]; !ok {
-			errs = append(errs, fmt.Errorf("units.%s: there is no queries.%s", name, name))
-		}
-		if !slices.Contains(units(), unit) {
-			errs = append(errs, fmt.Errorf("units.%s: %q is no unit: allowed are %s", name, unit, strings.Join(units(), ", ")))
-		}
-	}
+	errs = append(errs, sources.CheckQueries(c.Queries, c.Units)...)
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errs
-}
-
-func metricName(s string) bool {
-	for _, r := range s {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
 }
 
 // Kind is the entry for the list of kinds.

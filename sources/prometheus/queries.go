@@ -2,27 +2,17 @@ package prometheus
 
 import (
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/sources"
 )
 
-// merge says how several series of one subject become one.
-type merge int
-
-const (
-	mergeSum merge = iota
-	mergeMax
-	mergeMin
-)
-
 // query is one metric and how it is asked for.
 type query struct {
 	name    fleet.MetricName
 	unit    fleet.Unit
-	merge   merge
+	merge   sources.Merge
 	text    string
 	custom  bool // from the config
 	scoped  bool // its text chooses the environment itself
@@ -34,14 +24,14 @@ type query struct {
 func plan(cfg *Config, deps sources.Deps) []query {
 	b := newBuilder(cfg, deps)
 	list := []query{
-		{name: fleet.MetricRPS, unit: fleet.UnitPerSecond, merge: mergeSum, text: b.rps()},
-		{name: fleet.MetricErrorRatio, unit: fleet.UnitRatio, merge: mergeMax, text: b.errorRatio()},
-		{name: fleet.MetricP95, unit: fleet.UnitSeconds, merge: mergeMax, text: b.p95()},
-		{name: fleet.MetricCPU, unit: fleet.UnitCores, merge: mergeSum, text: b.cpu()},
-		{name: fleet.MetricMemory, unit: fleet.UnitBytes, merge: mergeSum, text: b.memory()},
-		{name: fleet.MetricMemoryRatio, unit: fleet.UnitRatio, merge: mergeMax, text: b.memoryRatio()},
-		{name: fleet.MetricUp, unit: fleet.UnitBool, merge: mergeMin, text: b.up(), targets: true},
-		{name: fleet.MetricProbe, unit: fleet.UnitBool, merge: mergeMin, text: b.probe(), targets: true},
+		{name: fleet.MetricRPS, unit: fleet.UnitPerSecond, merge: sources.MergeSum, text: b.rps()},
+		{name: fleet.MetricErrorRatio, unit: fleet.UnitRatio, merge: sources.MergeMax, text: b.errorRatio()},
+		{name: fleet.MetricP95, unit: fleet.UnitSeconds, merge: sources.MergeMax, text: b.p95()},
+		{name: fleet.MetricCPU, unit: fleet.UnitCores, merge: sources.MergeSum, text: b.cpu()},
+		{name: fleet.MetricMemory, unit: fleet.UnitBytes, merge: sources.MergeSum, text: b.memory()},
+		{name: fleet.MetricMemoryRatio, unit: fleet.UnitRatio, merge: sources.MergeMax, text: b.memoryRatio()},
+		{name: fleet.MetricUp, unit: fleet.UnitBool, merge: sources.MergeMin, text: b.up(), targets: true},
+		{name: fleet.MetricProbe, unit: fleet.UnitBool, merge: sources.MergeMin, text: b.probe(), targets: true},
 	}
 	known := map[string]bool{}
 	var out []query
@@ -64,25 +54,11 @@ func plan(cfg *Config, deps sources.Deps) []query {
 	for _, name := range added {
 		unit, text := fleet.Unit(cfg.Units[name]), cfg.Queries[name]
 		out = append(out, query{
-			name: fleet.MetricName(name), unit: unit, merge: mergeOf(unit),
+			name: fleet.MetricName(name), unit: unit, merge: sources.MergeOf(unit),
 			text: b.fill(text), custom: true, scoped: scoped(text),
 		})
 	}
 	return out
-}
-
-// mergeOf is what adds up in the field: rates and sizes do, ratios and times do not.
-func mergeOf(u fleet.Unit) merge {
-	switch u {
-	case fleet.UnitPerSecond, fleet.UnitPerMinute, fleet.UnitCores, fleet.UnitBytes:
-		return mergeSum
-	case fleet.UnitBool:
-		return mergeMin
-	case fleet.UnitRatio, fleet.UnitSeconds, fleet.UnitNone:
-		return mergeMax
-	default:
-		return mergeMax
-	}
 }
 
 // requests is one world's counter of requests with the labels that may hold the status.
@@ -170,14 +146,21 @@ func (b *builder) p95() string {
 // cpu takes cAdvisor's word for a container, else the process's own.
 func (b *builder) cpu() string {
 	c, a := b.container(), b.application()
-	return c.group("sum", b.rate("container_cpu_usage_seconds_total", c.match)) + "\nor\n" +
-		a.group("sum", b.rate("process_cpu_seconds_total", nil))
+	return orProcess(c.group("sum", b.rate("container_cpu_usage_seconds_total", c.match)),
+		a.group("sum", b.rate("process_cpu_seconds_total", nil)))
 }
 
 func (b *builder) memory() string {
 	c, a := b.container(), b.application()
-	return c.group("sum", b.last("container_memory_working_set_bytes", c.match)) + "\nor\n" +
-		a.group("sum", b.last("process_resident_memory_bytes", nil))
+	return orProcess(c.group("sum", b.last("container_memory_working_set_bytes", c.match)),
+		a.group("sum", b.last("process_resident_memory_bytes", nil)))
+}
+
+// orProcess takes what processes say of themselves where no container is known by
+// the service's name, and marks it.
+func orProcess(container, process string) string {
+	return container + "\nor on (" + labelEnvironment + "," + labelService + ")\n" +
+		replace(process, labelOrigin, originProcess, "", "")
 }
 
 // memoryRatio is of the container nearest to its limit; cAdvisor says 0, or a number
@@ -207,20 +190,6 @@ func scoped(text string) bool {
 
 // fill puts the environment and the window into a query of the config.
 func (b *builder) fill(text string) string {
-	env := escape(b.environment)
+	env := sources.EscapeQuoted(b.environment)
 	return strings.NewReplacer("${env}", env, "$env", env, "${window}", b.window, "$window", b.window).Replace(text)
-}
-
-// escape makes s safe between any of PromQL's quotes.
-func escape(s string) string {
-	var out strings.Builder
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ' || c == 0x7f || strings.IndexByte("\"'`\\{}", c) >= 0:
-			out.WriteString(`\x` + strconv.FormatUint(uint64(c)|0x100, 16)[1:])
-		default:
-			out.WriteByte(c)
-		}
-	}
-	return out.String()
 }

@@ -149,6 +149,18 @@ func TestContainerWithoutLabels(t *testing.T) {
 	t.Errorf("no cpu of %+v in %+v", want, facts.Metrics)
 }
 
+// Without Compose's labels a process and its container cannot be told to be the same: only one is counted.
+func TestProcessIsNotCountedTwice(t *testing.T) {
+	server := engineServer(t, `load 15s
+	container_cpu_usage_seconds_total{env="prod",name="vpn-api",job="cadvisor"} 0+3x480
+	process_cpu_seconds_total{env="prod",service="api",job="x"} 0+3x480`)
+	facts := observe(t, newSource(t, server.URL, testDeps(), nil))
+	number{metric: fleet.MetricCPU, service: "api", none: true}.check(t, facts)
+	if len(facts.Metrics) != 1 || facts.Metrics[0].Subject.Container != "vpn-api" {
+		t.Errorf("got %+v", facts.Metrics)
+	}
+}
+
 func TestFailingTargetsAreNamed(t *testing.T) {
 	server := engineServer(t, "load 15s"+targetWorld)
 	facts := observe(t, newSource(t, server.URL, testDeps(), nil))

@@ -3,10 +3,8 @@ package prometheus
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/common/model"
 
@@ -15,47 +13,11 @@ import (
 	"github.com/nexgate-hq/nexops/sources"
 )
 
-// grid is the evenly spaced moments of one observation; the last one is its end.
-type grid struct {
-	start time.Time
-	step  time.Duration
-	slots int
-}
-
-func newGrid(end time.Time) grid {
-	end = end.Truncate(time.Millisecond) // as fine as Prometheus counts
-	return grid{start: end.Add(-span), step: step, slots: int(span/step) + 1}
-}
-
-func (g grid) end() time.Time { return g.start.Add(time.Duration(g.slots-1) * g.step) }
-
-// slot is the place of a moment; a server that rounds its own way is followed to half a step.
-func (g grid) slot(at time.Time) (int, bool) {
-	d := at.Sub(g.start)
-	if d < -g.step/2 || d > time.Duration(g.slots)*g.step {
-		return 0, false
-	}
-	i := int((d + g.step/2) / g.step)
-	return i, i >= 0 && i < g.slots
-}
-
-func (g grid) empty() []float64 {
-	values := make([]float64, g.slots)
-	for i := range values {
-		values[i] = math.NaN()
-	}
-	return values
-}
-
-// lay puts samples into their slots. A slot without one, and what is no number a
-// person could read (0/0 of no traffic, ±Inf), is NaN.
-func (g grid) lay(samples []model.SamplePair) []float64 {
-	values := g.empty()
+// lay puts the samples of a series into their slots.
+func lay(g sources.Grid, samples []model.SamplePair) []float64 {
+	values := g.Empty()
 	for _, s := range samples {
-		i, ok := g.slot(s.Timestamp.Time())
-		if v := float64(s.Value); ok && !math.IsInf(v, 0) {
-			values[i] = v
-		}
+		g.Put(values, s.Timestamp.Time(), float64(s.Value))
 	}
 	return values
 }
@@ -68,32 +30,20 @@ type combined struct {
 }
 
 // add merges further values in; a missing sample says nothing.
-func (c *combined) add(values []float64, m merge) {
+func (c *combined) add(values []float64, m sources.Merge) {
 	c.series++
 	if c.values == nil {
 		c.values = values
 		return
 	}
-	for i, v := range values {
-		switch old := c.values[i]; {
-		case math.IsNaN(v):
-		case math.IsNaN(old):
-			c.values[i] = v
-		case m == mergeSum:
-			c.values[i] = old + v
-		case m == mergeMax:
-			c.values[i] = max(old, v)
-		default:
-			c.values[i] = min(old, v)
-		}
-	}
+	m.Into(c.values, values)
 }
 
 // reader turns the answer to a query into facts.
 type reader struct {
 	labels sources.Labels
 	deps   sources.Deps
-	grid   grid
+	grid   sources.Grid
 }
 
 // subject says what a series is about, and whether it is of the open environment.
@@ -117,12 +67,13 @@ func (r reader) subject(q query, metric model.Metric) (subject fleet.Subject, na
 func (r reader) read(q query, matrix model.Matrix) (facts []fleet.MetricFact, warnings []string) {
 	bySubject := map[fleet.Subject]*combined{}
 	nameless := 0
+	twice := countedTwice(matrix)
 	for _, series := range matrix {
 		subject, named, ours := r.subject(q, series.Metric)
 		if !named {
 			nameless++
 		}
-		if !ours {
+		if !ours || (twice && series.Metric[labelOrigin] == originProcess) {
 			continue
 		}
 		c := bySubject[subject]
@@ -130,44 +81,60 @@ func (r reader) read(q query, matrix model.Matrix) (facts []fleet.MetricFact, wa
 			c = &combined{}
 			bySubject[subject] = c
 		}
-		values := r.grid.lay(series.Values)
+		values := lay(r.grid, series.Values)
 		if target := string(series.Metric[model.InstanceLabel]); q.targets && values[len(values)-1] == 0 && target != "" {
 			c.failing = append(c.failing, target)
 		}
 		c.add(values, q.merge)
 	}
-	if nameless > 0 && q.custom {
-		warnings = append(warnings, fmt.Sprintf(
-			"%s: %d of %d series name no service: let the query keep one of the labels %s",
-			q.name, nameless, len(matrix), strings.Join(r.labels.Service, ", ")))
-	}
 	for subject, c := range bySubject {
 		facts = append(facts, fleet.MetricFact{
 			Subject: subject, Name: q.name, Unit: q.unit, Detail: failing(c.failing),
-			Series: fleet.Series{Start: r.grid.start, Step: r.grid.step, Values: c.values},
+			Series: r.grid.Series(c.values),
 		})
-		if q.custom && c.series > 1 && q.merge == mergeMax {
-			warnings = append(warnings, fmt.Sprintf(
-				"%s: %d series for %s, the highest is shown: aggregate in the query",
-				q.name, c.series, cmp.Or(subject.Service, subject.Container)))
-		}
 	}
 	slices.SortFunc(facts, func(a, b fleet.MetricFact) int { return compareSubjects(a.Subject, b.Subject) })
+	if q.custom {
+		warnings = r.complain(q, bySubject, nameless, len(matrix))
+	}
+	return facts, warnings
+}
+
+// countedTwice reports whether cAdvisor knows its containers by name alone, without
+// Compose's labels: what their processes say of themselves would be added to the same service.
+func countedTwice(matrix model.Matrix) bool {
+	byName := false
+	for _, series := range matrix {
+		switch {
+		case series.Metric[labelOrigin] == originProcess:
+		case series.Metric[labelContainer] != "":
+			byName = true
+		case series.Metric[labelService] != "":
+			return false
+		}
+	}
+	return byName
+}
+
+// complain says what a query of the config should do better.
+func (r reader) complain(q query, bySubject map[fleet.Subject]*combined, nameless, all int) []string {
+	var warnings []string
+	for subject, c := range bySubject {
+		if c.series > 1 && q.merge == sources.MergeMax {
+			warnings = append(warnings, fmt.Sprintf("%s: %d series for %s, the highest is shown: aggregate in the query",
+				q.name, c.series, remote.Clean(cmp.Or(subject.Service, subject.Container))))
+		}
+	}
 	slices.Sort(warnings)
-	return facts, bounded(warnings)
+	if nameless > 0 {
+		warnings = append([]string{fmt.Sprintf("%s: %d of %d series name no service: let the query keep one of the labels %s",
+			q.name, nameless, all, strings.Join(r.labels.Service, ", "))}, warnings...)
+	}
+	return sources.Bounded(warnings)
 }
 
 func compareSubjects(a, b fleet.Subject) int {
 	return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Container, b.Container), cmp.Compare(a.Host, b.Host))
-}
-
-// bounded keeps a wrong query from filling the screen with the same complaint.
-func bounded(warnings []string) []string {
-	const most = 3
-	if len(warnings) <= most {
-		return warnings
-	}
-	return append(warnings[:most:most], fmt.Sprintf("and %d more like it", len(warnings)-most))
 }
 
 // failing names the targets that fail, a few of many.

@@ -19,12 +19,12 @@ import (
 
 // The bounds of one observation.
 const (
-	span       = time.Hour
-	step       = time.Minute
-	parallel   = 4
-	timeout    = 10 * time.Second
-	maxAnswer  = 64 << 20
-	maxSubject = 20_000 // series that are read of one answer
+	span      = time.Hour
+	step      = time.Minute
+	parallel  = 4
+	timeout   = 10 * time.Second
+	maxAnswer = 64 << 20
+	maxSeries = 20_000 // of one answer
 )
 
 // Source is one Prometheus server, or what speaks like one.
@@ -101,7 +101,7 @@ type answer struct {
 func (s *Source) Observe(ctx context.Context) (fleet.Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	read := reader{labels: s.labels, deps: s.deps, grid: newGrid(s.deps.Now())}
+	read := reader{labels: s.labels, deps: s.deps, grid: sources.NewGrid(s.deps.Now(), span, step)}
 	answers := make([]answer, len(s.queries))
 	var once sync.Once
 	var first error
@@ -163,7 +163,7 @@ func (s *Source) doubts(seen map[fleet.MetricName]int, all int) []string {
 
 // ask sends one query and reads its answer.
 func (s *Source) ask(ctx context.Context, q query, read reader) (answer, error) {
-	value, warnings, _, err := s.api.QueryRange(ctx, q.text, v1.Range{Start: read.grid.start, End: read.grid.end(), Step: read.grid.step})
+	value, warnings, _, err := s.api.QueryRange(ctx, q.text, v1.Range{Start: read.grid.Start, End: read.grid.End(), Step: read.grid.Step})
 	if err != nil {
 		if refuses(err) {
 			return answer{refused: explain(err)}, nil
@@ -175,13 +175,13 @@ func (s *Source) ask(ctx context.Context, q query, read reader) (answer, error) 
 		return answer{}, fmt.Errorf("prometheus %s: query %s: the answer is no range of samples", s.place, q.name)
 	}
 	var out answer
-	if len(matrix) > maxSubject {
-		return answer{refused: fmt.Errorf("%d series, more than %d: aggregate in the query", len(matrix), maxSubject)}, nil
+	if len(matrix) > maxSeries {
+		return answer{refused: fmt.Errorf("%d series, more than %d: aggregate in the query", len(matrix), maxSeries)}, nil
 	}
 	out.facts, out.warnings = read.read(q, matrix)
 	for _, w := range warnings {
 		out.warnings = append(out.warnings, string(q.name)+": "+remote.Clean(w))
 	}
-	out.warnings = bounded(out.warnings)
+	out.warnings = sources.Bounded(out.warnings)
 	return out, nil
 }

@@ -1,0 +1,102 @@
+package loki
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grafana/loki/v3/pkg/loghttp"
+
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/sources"
+)
+
+// The bounds of history.
+const (
+	defaultTail  = 200
+	maxHistory   = 50_000 // lines
+	pageLines    = 1_000
+	minPage      = 50
+	pageTimeout  = 30 * time.Second
+	maxLookback  = 30 * 24 * time.Hour // Loki's own default bound is 30 d 1 h
+	quickLooking = time.Hour
+)
+
+// pager reads a log query backwards, page by page.
+type pager struct {
+	client *client
+	query  string
+	reader reader
+	page   int
+}
+
+func newPager(c *client, query string, r reader) *pager {
+	return &pager{client: c, query: query, reader: r, page: pageLines}
+}
+
+// last gives the newest most lines of [from, to), in the order of time; more says
+// that there are older ones in that span.
+func (p *pager) last(ctx context.Context, from, to time.Time, most int) (lines []fleet.LogLine, more bool, err error) {
+	seen := newMemo()
+	for {
+		page, whole, err := p.one(ctx, from, to, min(p.page, most-len(lines)+1))
+		if err != nil {
+			return nil, false, err
+		}
+		fresh := slices.DeleteFunc(slices.Clone(page), func(l fleet.LogLine) bool { return !seen.first(l) })
+		lines = append(fresh, lines...)
+		if len(lines) > most {
+			return lines[len(lines)-most:], true, nil
+		}
+		if whole {
+			return lines, false, nil
+		}
+		oldest := page[0].At
+		if len(fresh) > 0 {
+			to = oldest.Add(1) // to is exclusive: the lines of that very nanosecond may go on
+		} else {
+			to = oldest // a page full of one nanosecond: go on before it
+		}
+	}
+}
+
+// one reads a page; whole says that there is nothing before it.
+func (p *pager) one(ctx context.Context, from, to time.Time, limit int) (lines []fleet.LogLine, whole bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	for {
+		var streams loghttp.Streams
+		streams, err = p.client.lines(ctx, p.query, limit, from, to)
+		if tooMany(err) && limit > minPage {
+			limit /= 2
+			p.page = limit // the server allows fewer lines a query
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		lines = p.reader.lines(streams)
+		return lines, len(lines) < limit, nil
+	}
+}
+
+// tooMany reports whether the server allows fewer lines a query than were asked for.
+func tooMany(err error) bool {
+	var e *sources.HTTPError
+	return errors.As(err, &e) && e.Status == http.StatusBadRequest && strings.Contains(e.Body, "max entries limit")
+}
+
+// newest gives the last n lines before to: it looks back an hour, then further, since a
+// short look is cheap and a quiet service may have said its last word days ago.
+func (p *pager) newest(ctx context.Context, to time.Time, n int) (lines []fleet.LogLine, more bool, err error) {
+	for _, back := range []time.Duration{quickLooking, 24 * time.Hour, 7 * 24 * time.Hour} {
+		lines, more, err = p.last(ctx, to.Add(-back), to, n)
+		if err != nil || more || len(lines) >= n {
+			return lines, more, err
+		}
+	}
+	return lines, more, nil
+}
