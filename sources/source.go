@@ -46,6 +46,9 @@ type LogQuery struct {
 	Since    time.Time       // zero: the last Tail lines
 	Tail     int             // lines of history first; 0 is the source's default
 	Follow   bool
+	// CaughtUp, when set, is called by a tailer once its history has been emitted, so that
+	// whoever merges several need not guess. A tailer that does not call it is judged by its silence.
+	CaughtUp func()
 }
 
 // LogTailer is a source that can read logs. Tail calls emit, from one goroutine at a
