@@ -1,0 +1,264 @@
+// Package console assembles one open environment: its hosts, sources, collector, actions and journal.
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+	"github.com/nexgate-hq/nexops/sources"
+)
+
+// Options say which environment to open, and in what surroundings.
+type Options struct {
+	Config      *config.Config
+	Environment string // "" is the config's default
+	Kinds       Kinds
+	Remote      remote.Options
+	CacheDir    string
+	StateDir    string
+	Who         string // "ana@laptop"
+	Now         func() time.Time
+	Log         *slog.Logger
+}
+
+// Console is one open environment. Open does no I/O on the network; Start does.
+type Console struct {
+	Environment string
+	Config      *config.Config
+	Collector   *sources.Collector
+	Actions     []actions.Action
+	Runner      *actions.Runner
+	Journal     *actions.Journal
+	Who         string
+
+	pool    *remote.Pool
+	log     *slog.Logger
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Open builds everything and starts nothing.
+func Open(o Options) (*Console, error) {
+	env, err := chooseEnvironment(o.Config, o.Environment)
+	if err != nil {
+		return nil, err
+	}
+	c := &Console{Environment: env, Config: o.Config, Who: o.Who, log: o.Log}
+	c.pool = remote.NewPool(o.Config.Hosts, o.Remote)
+	if err := c.build(o); err != nil {
+		return nil, errors.Join(err, c.pool.Close())
+	}
+	return c, nil
+}
+
+func (c *Console) build(o Options) error {
+	list, err := c.sources(o)
+	if err != nil {
+		return err
+	}
+	c.Collector = sources.NewCollector(sources.CollectorOptions{
+		Environment: c.Environment, Hosts: c.hosts(), Rules: o.Config.Join.Rules(), Sources: list,
+		SourceHosts: observedHosts(list), Now: o.Now, Log: o.Log,
+	})
+	if c.Journal, err = actions.OpenJournal(filepath.Join(o.StateDir, "journal")); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	for _, kind := range o.Kinds.Actions {
+		a, err := kind.Build(o.Config.Actions[kind.Name], ActionDeps{
+			Host: c.pool.Host, CacheDir: o.CacheDir, Who: o.Who, Now: o.Now, Log: o.Log,
+		})
+		if err != nil {
+			return fmt.Errorf("actions.%s: %w", kind.Name, err)
+		}
+		c.Actions = append(c.Actions, a)
+	}
+	lock := actions.DefaultLockConfig()
+	if l, ok := o.Config.Actions[lockTable].(*actions.LockConfig); ok {
+		lock = *l
+	}
+	c.Runner = actions.NewRunner(actions.RunnerOptions{
+		Policy: policy(o.Config), Journal: c.Journal, World: world{c.Collector},
+		Locker: actions.Lockers{
+			actions.NewLocalLocker(filepath.Join(o.StateDir, "locks"), o.Now),
+			actions.NewHostLocker(lock, c.pool.Host, o.Log),
+		},
+		Now: o.Now, Who: o.Who, Log: o.Log,
+	})
+	return nil
+}
+
+// chooseEnvironment is the one asked for, else the config's default, else the only one.
+func chooseEnvironment(cfg *config.Config, asked string) (string, error) {
+	names := make([]string, 0, len(cfg.Env))
+	for name := range cfg.Env {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	switch {
+	case asked != "":
+		if _, ok := cfg.Env[asked]; !ok {
+			return "", fmt.Errorf("no environment %q in %s: there is %s", asked, cfg.Path, strings.Join(names, ", "))
+		}
+		return asked, nil
+	case cfg.DefaultEnv != "":
+		return cfg.DefaultEnv, nil
+	case len(names) == 1:
+		return names[0], nil
+	default:
+		return "", fmt.Errorf("say which environment with --env: there is %s (default_env in %s makes one the default)", strings.Join(names, ", "), cfg.Path)
+	}
+}
+
+// hosts are the configured hosts of all environments, so that the join knows where each belongs.
+func (c *Console) hosts() []fleet.Host {
+	var out []fleet.Host
+	for env, e := range c.Config.Env {
+		for _, name := range e.Hosts {
+			out = append(out, fleet.Host{Name: name, Environment: env, Address: c.Config.Hosts[name].Address})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+func (c *Console) sources(o Options) ([]sources.Source, error) {
+	environments := make([]string, 0, len(c.Config.Env))
+	for name := range c.Config.Env {
+		environments = append(environments, name)
+	}
+	sort.Strings(environments)
+	deps := sources.Deps{
+		Environment: c.Environment, Environments: environments, Hosts: c.Config.Env[c.Environment].Hosts,
+		HostEnvironment: c.hostEnvironment, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
+	}
+	var out []sources.Source
+	for _, s := range c.Config.Sources {
+		kind, ok := o.Kinds.source(s.Kind)
+		if !ok {
+			return nil, fmt.Errorf("source %s: unknown kind %q", s.Name, s.Kind)
+		}
+		made, err := kind.Build(s.Name, s.Config, deps)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", s.Name, err)
+		}
+		out = append(out, made...)
+	}
+	return out, nil
+}
+
+func (c *Console) hostEnvironment(host string) string {
+	for name, e := range c.Config.Env {
+		if slices.Contains(e.Hosts, host) {
+			return name
+		}
+	}
+	return ""
+}
+
+// hostObserver is a source that reports the instances of hosts: when it fails, they cannot be seen.
+type hostObserver interface {
+	ObservedHosts() []string
+}
+
+func observedHosts(list []sources.Source) func(fleet.SourceID) []string {
+	by := map[fleet.SourceID][]string{}
+	for _, s := range list {
+		if h, ok := s.(hostObserver); ok {
+			by[s.ID()] = h.ObservedHosts()
+		}
+	}
+	return func(id fleet.SourceID) []string { return by[id] }
+}
+
+func policy(cfg *config.Config) actions.Policy {
+	p := actions.Policy{Environments: map[string]actions.EnvironmentPolicy{}}
+	for name, e := range cfg.Env {
+		p.Environments[name] = actions.EnvironmentPolicy{Confirm: e.Confirm, ReadOnly: e.ReadOnly}
+	}
+	return p
+}
+
+// Start lets the collector run until Close.
+func (c *Console) Start(ctx context.Context) {
+	ctx, c.cancel = context.WithCancel(ctx)
+	c.running.Go(func() {
+		if err := c.Collector.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			c.log.Error("collector ended", "error", err)
+		}
+	})
+}
+
+// Close ends everything that Start and the actions began, in order.
+func (c *Console) Close() error {
+	err := c.Runner.Close()
+	if c.cancel != nil {
+		c.cancel()
+	}
+	c.running.Wait()
+	return errors.Join(err, c.pool.Close())
+}
+
+// Tail follows the log of a service through every source that can.
+func (c *Console) Tail(ctx context.Context, q sources.LogQuery, emit func(fleet.LogLine)) error {
+	tailers := sources.Capability[sources.LogTailer](c.tailSources())
+	if len(tailers) == 0 {
+		return errors.New("no source of this environment can read logs: configure docker or loki")
+	}
+	if err := sources.TailAll(ctx, tailers, q, emit); err != nil {
+		return fmt.Errorf("logs of %s: %w", q.Service, err)
+	}
+	return nil
+}
+
+// tailSources are the sources that see the containers themselves, where there are any:
+// reading the same lines from a log store as well would show each of them twice.
+func (c *Console) tailSources() []sources.Source {
+	var direct []sources.Source
+	for _, s := range c.Collector.Sources() {
+		if _, ok := s.(hostObserver); ok {
+			direct = append(direct, s)
+		}
+	}
+	if len(direct) > 0 {
+		return direct
+	}
+	return c.Collector.Sources()
+}
+
+// Inspect shows the raw record of an instance.
+func (c *Console) Inspect(ctx context.Context, in fleet.Instance) ([]byte, error) {
+	var last error
+	for _, s := range c.Collector.Sources() {
+		i, ok := s.(sources.Inspector)
+		if h, hosts := s.(hostObserver); !ok || (hosts && !slices.Contains(h.ObservedHosts(), in.Host)) {
+			continue
+		}
+		out, err := i.Inspect(ctx, in)
+		if err == nil {
+			return out, nil
+		}
+		last = err
+	}
+	if last == nil {
+		return nil, fmt.Errorf("no source can inspect %s on %s", in.Name, in.Host)
+	}
+	return nil, fmt.Errorf("inspect %s on %s: %w", in.Name, in.Host, last)
+}
+
+// world is the estate as a running action sees it.
+type world struct{ c *sources.Collector }
+
+func (w world) Latest() *fleet.Snapshot { return w.c.Latest() }
+func (w world) Poke()                   { w.c.Poke() }

@@ -1,0 +1,56 @@
+package console
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
+	"github.com/nexgate-hq/nexops/remote"
+	"github.com/nexgate-hq/nexops/sources"
+)
+
+// Kinds are the two lists of what this program can do. main owns them.
+type Kinds struct {
+	Sources []sources.Kind
+	Actions []ActionKind
+}
+
+// ActionKind is one sort of action: its table in the config and how it is made.
+type ActionKind struct {
+	Name      string
+	NewConfig func() any // a pointer to a struct with toml tags, holding its defaults
+	Build     func(cfg any, deps ActionDeps) (actions.Action, error)
+}
+
+// ActionDeps is what an action may use of the program around it.
+type ActionDeps struct {
+	Host     func(name string) (remote.Host, error)
+	CacheDir string
+	Who      string
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// lockTable is the [actions.lock] table: the engine's own, not an action.
+const lockTable = "lock"
+
+// Config are the kinds as the config reader needs them.
+func (k Kinds) Config() config.Kinds {
+	out := config.Kinds{Sources: k.Sources, Actions: map[string]func() any{
+		lockTable: func() any { c := actions.DefaultLockConfig(); return &c },
+	}}
+	for _, a := range k.Actions {
+		out.Actions[a.Name] = a.NewConfig
+	}
+	return out
+}
+
+func (k Kinds) source(name string) (sources.Kind, bool) {
+	for _, s := range k.Sources {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return sources.Kind{}, false
+}

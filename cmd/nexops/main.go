@@ -1,0 +1,55 @@
+// Command nexops is the console that on-call engineers open first.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/nexgate-hq/nexops/cmd/nexops/internal/cli"
+)
+
+func main() { os.Exit(run()) }
+
+// run exists so that deferred calls happen before the process exits.
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		home = "" // no home is no mistake: then nothing is looked for in it
+	}
+	app := cli.App{
+		Version: version(), Kinds: kinds(), Demo: startDemo, DockerKind: dockerKind,
+		Getenv: os.Getenv, Environ: os.Environ(), Home: home,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now,
+	}
+	return app.Main(ctx, os.Args[1:])
+}
+
+// version is the module's version, or the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	revision, dirty := "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 12:
+			revision = s.Value[:12]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+dirty"
+		}
+	}
+	if revision == "" {
+		return "devel"
+	}
+	return "devel-" + revision + dirty
+}
