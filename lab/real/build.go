@@ -55,6 +55,7 @@ func (p places) build(ctx context.Context, say func(string, ...any)) error {
 	if err := os.MkdirAll(p.bin(""), 0o755); err != nil {
 		return fmt.Errorf("make the cache folder: %w", err)
 	}
+	p.sweep()
 	src, err := moduleDir(ctx)
 	if err != nil {
 		return err
@@ -81,6 +82,19 @@ func (p places) build(ctx context.Context, say func(string, ...any)) error {
 	return nil
 }
 
+// sweep removes what a killed build left in the cache.
+func (p places) sweep() {
+	for _, pattern := range []string{p.bin("*.new-*"), filepath.Join(p.cache, "build-*")} {
+		left, err := filepath.Glob(pattern)
+		if err != nil {
+			continue
+		}
+		for _, f := range left {
+			_ = os.RemoveAll(f) // what stays is only disk space, and is tried again
+		}
+	}
+}
+
 func (p places) buildTool(ctx context.Context, t tool) error {
 	dir, err := os.MkdirTemp(p.cache, "build-")
 	if err != nil {
@@ -98,7 +112,7 @@ func (p places) buildTool(ctx context.Context, t tool) error {
 
 // goBuild builds beside the target and renames, so that a kill leaves no half program.
 func goBuild(ctx context.Context, dir, out, pkg, ldflags string) error {
-	tmp := out + ".new"
+	tmp := fmt.Sprintf("%s.new-%d", out, os.Getpid())
 	env := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
 	_, err := runIn(ctx, dir, env, nil, "nice", "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w "+ldflags), "-o", tmp, pkg)
 	if err != nil {

@@ -3,7 +3,6 @@ package real
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,7 +68,7 @@ func (l *Lab) Commit(ctx context.Context, branch, subject string, files map[stri
 			return err
 		}
 	}
-	if err := errors.Join(git("add", "--all")); err != nil {
+	if err := git("add", "--all"); err != nil {
 		return fmt.Errorf("commit to %s: %w", branch, err)
 	}
 	if git("diff", "--cached", "--quiet") == nil {
@@ -115,7 +114,24 @@ func (l *Lab) Reset(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("reset: %w", err)
 	}
-	return l.WaitWhole(ctx)
+	if err := l.WaitWhole(ctx); err != nil {
+		return err
+	}
+	return l.waitQuiet(ctx)
+}
+
+// waitQuiet waits until the failures of before have left the rate windows, so
+// that the next test's baseline is clean.
+func (l *Lab) waitQuiet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return until(ctx, "the errors of before to pass", 500*time.Millisecond, func(ctx context.Context) error {
+		got, err := l.Query(ctx, `sum by (service) (rate(http_requests_total{status=~"5.."}[15s])) > 0`, "service")
+		if err == nil && len(got) > 0 {
+			err = fmt.Errorf("errors a second: %v", got)
+		}
+		return err
+	})
 }
 
 func (l *Lab) resetHost(ctx context.Context, h hostPlan) error {

@@ -25,7 +25,7 @@ func (p places) clean(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	errs = append(errs, removeNetwork(ctx), removeCgroups(ctx), p.unmount())
+	errs = append(errs, removeNetwork(ctx), p.removeNetnsFolder(), removeCgroups(ctx), p.unmount())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}

@@ -5,12 +5,15 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // networksInUse are the networks this machine has addresses in or routes to.
@@ -60,7 +63,10 @@ func parseRoutes(r io.Reader) []netip.Prefix {
 // makeNetwork makes the switch and this machine's own end. The switch has its own
 // namespace, so that the machine's forwarding rules (a Docker of its own, say)
 // have no say in what the hosts send one another.
-func makeNetwork(ctx context.Context, subnet netip.Prefix) error {
+func (p places) makeNetwork(ctx context.Context, subnet netip.Prefix) error {
+	if err := p.noteNetnsFolder(); err != nil {
+		return err
+	}
 	me := fmt.Sprintf("%s/%d", at(subnet, 1), subnet.Bits())
 	return runAll(ctx, [][]string{
 		{"ip", "netns", "add", lan},
@@ -72,6 +78,40 @@ func makeNetwork(ctx context.Context, subnet netip.Prefix) error {
 		{"ip", "addr", "add", me, "dev", consoleLink},
 		{"ip", "link", "set", consoleLink, "up"},
 	})
+}
+
+const netnsFolder = "/run/netns"
+
+func (p places) netnsNote() string { return filepath.Join(p.root, "made-netns-folder") }
+
+// noteNetnsFolder notes that `ip netns` is about to make and mount its folder,
+// which it never removes: then the lab does, when it was the lab that caused it.
+func (p places) noteNetnsFolder() error {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("read the mounts: %w", err)
+	}
+	if len(mountsUnder(string(b), netnsFolder)) > 0 {
+		return nil
+	}
+	return writeFile(p.netnsNote(), nil, 0o644)
+}
+
+// removeNetnsFolder undoes that, unless somebody else's namespaces are in it now.
+func (p places) removeNetnsFolder() error {
+	if _, err := os.Stat(p.netnsNote()); err != nil {
+		return nil //nolint:nilerr // not ours
+	}
+	if names, err := os.ReadDir(netnsFolder); err != nil || len(names) > 0 {
+		return nil //nolint:nilerr // gone, or in use
+	}
+	if err := syscall.Unmount(netnsFolder, 0); err != nil && !errors.Is(err, syscall.EINVAL) {
+		return fmt.Errorf("unmount %s: %w", netnsFolder, err)
+	}
+	if err := os.Remove(netnsFolder); err != nil {
+		return fmt.Errorf("remove %s: %w", netnsFolder, err)
+	}
+	return nil
 }
 
 // joinNetwork makes a host's namespace and its port on the switch. It has no

@@ -132,7 +132,7 @@ func (u *upper) up(ctx context.Context) (*Lab, error) {
 	if u.subnet, err = freeSubnet(taken); err != nil {
 		return nil, err
 	}
-	if err := makeNetwork(ctx, u.subnet); err != nil {
+	if err := u.makeNetwork(ctx, u.subnet); err != nil {
 		return nil, err
 	}
 	if err := u.bootAll(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -121,8 +122,9 @@ func (f *faults) routes(mux *http.ServeMux) {
 // fix puts back what the release was built with and lets go of leaked memory.
 func (f *faults) fix() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.set, f.leaked = f.built, nil
+	f.mu.Unlock()
+	debug.FreeOSMemory()
 }
 
 // line writes the body to stdout as it came, escapes and all.
