@@ -1,0 +1,221 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"strings"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// version is what one tag file said from one commit on.
+type version struct {
+	Key     string `json:"key,omitempty"`
+	Tag     string `json:"tag,omitempty"`
+	Digest  string `json:"digest,omitempty"`
+	Problem string `json:"problem,omitempty"` // why it could not be read
+	Gone    bool   `json:"gone,omitempty"`    // the file was removed
+	Commit  string `json:"commit"`
+	Author  string `json:"author,omitempty"`
+	Subject string `json:"subject,omitempty"`
+	At      int64  `json:"at"`
+}
+
+func (v version) same(w version) bool {
+	return v.Tag == w.Tag && v.Digest == w.Digest && v.Problem == w.Problem && v.Gone == w.Gone
+}
+
+func (v version) release(image string) fleet.Release {
+	return fleet.Release{
+		Image: image, Tag: v.Tag, Digest: v.Digest,
+		Commit: v.Commit, Author: v.Author, Subject: v.Subject, At: unix(v.At),
+		Note: v.Problem,
+	}
+}
+
+// branchState is everything known of one branch at one head.
+type branchState struct {
+	Head  string               `json:"head"`
+	Files map[string][]version `json:"files"` // by path, newest first, no two neighbours the same
+	// Images are the repositories of the images at Head, by path of the tag file.
+	Images map[string]string `json:"images"`
+}
+
+// advance makes the state of a branch at head. When the branch only grew since
+// the state before, that is built upon; else the whole history is read.
+func (s *source) advance(ctx context.Context, old *branchState, head string, patterns []pattern) (state *branchState, grown bool, err error) {
+	if old != nil && old.Head == head {
+		return old, true, nil
+	}
+	git, repo := s.mirror.git, s.mirror.repo()
+	state = &branchState{Head: head, Files: map[string][]version{}}
+	revs := head
+	if old != nil && git.extends(ctx, repo, old.Head, head, editsKept(s.config.History)) {
+		grown, revs = true, old.Head+".."+head
+		state.Files = maps.Clone(old.Files)
+	}
+	edits, err := git.walk(ctx, repo, revs, patterns, editsKept(s.config.History))
+	if err != nil {
+		return nil, false, err
+	}
+	if err := s.addVersions(ctx, edits, state, patterns); err != nil {
+		return nil, false, err
+	}
+	return state, grown, s.readImages(ctx, state, patterns)
+}
+
+// editsKept bounds the edits of one file; a file edited more often without a
+// new tag has a shorter history.
+func editsKept(history int) int { return 5*history + 50 }
+
+// addVersions puts what the edits say before the versions of the state. Most
+// files reach their bound with their newest edits, so those blobs are read
+// first, and the rest only of files that repeat themselves.
+func (s *source) addVersions(ctx context.Context, edits map[string][]edit, state *branchState, patterns []pattern) error {
+	history := s.config.History
+	read, err := s.readVersions(ctx, newest(edits, history+1), patterns)
+	if err != nil {
+		return err
+	}
+	rest := map[string][]edit{}
+	for file, versions := range read {
+		if len(versions) == len(edits[file]) {
+			state.Files[file] = prepend(versions, state.Files[file], history)
+		} else if some := prepend(versions, nil, history); len(some) > history {
+			state.Files[file] = some
+		} else {
+			rest[file] = edits[file]
+		}
+	}
+	read, err = s.readVersions(ctx, rest, patterns)
+	if err != nil {
+		return err
+	}
+	for file, versions := range read {
+		all := prepend(versions, state.Files[file], history)
+		if len(versions) == editsKept(history) && len(all) > 1 {
+			all = all[:len(all)-1] // nobody knows where the oldest began
+		}
+		state.Files[file] = all
+	}
+	return nil
+}
+
+func newest(edits map[string][]edit, n int) map[string][]edit {
+	out := make(map[string][]edit, len(edits))
+	for file, all := range edits {
+		out[file] = all[:min(n, len(all))]
+	}
+	return out
+}
+
+// readVersions reads what each edit's file said, in the order of the edits.
+func (s *source) readVersions(ctx context.Context, edits map[string][]edit, patterns []pattern) (map[string][]version, error) {
+	var wanted []object
+	read := make(map[string][]version, len(edits))
+	for file, list := range edits {
+		service := serviceOf(patterns, file)
+		versions := make([]version, len(list))
+		read[file] = versions
+		for i, e := range list {
+			v := &versions[i]
+			*v = version{Commit: e.commit.sha, Author: e.commit.author, Subject: e.commit.subject, At: e.commit.at}
+			switch e.mode {
+			case "000000":
+				v.Gone = true
+			case "100644", "100755":
+				wanted = append(wanted, object{name: e.blob, use: func(content []byte, ok bool) {
+					v.read(file, service, content, ok)
+				}})
+			default:
+				v.Problem = problem(file, errors.New("a link or a submodule, not a file"))
+			}
+		}
+	}
+	if err := s.mirror.git.blobs(ctx, s.mirror.repo(), MaxTagFile+1, wanted); err != nil {
+		return nil, fmt.Errorf("read tag files: %w", err)
+	}
+	return read, nil
+}
+
+func (v *version) read(file, service string, content []byte, ok bool) {
+	f, err := ParseTagFile(service, content)
+	if !ok {
+		err = errors.New("its content is missing from the repository")
+	}
+	if err != nil {
+		v.Problem = problem(file, err)
+		return
+	}
+	v.Key, v.Tag, v.Digest = f.Key, f.Tag, f.Digest
+}
+
+func problem(file string, err error) string { return clean(file, 120) + ": " + err.Error() }
+
+// prepend puts newer versions before older ones, drops those that repeat the
+// one before them in time, and keeps one more than history: the last one
+// may have begun earlier than what was read, and is only there to be compared with.
+func prepend(newer, older []version, history int) []version {
+	var last *version
+	if len(older) > 0 {
+		last = &older[0]
+	}
+	var fresh []version // oldest first
+	for i := len(newer) - 1; i >= 0; i-- {
+		if last == nil || !newer[i].same(*last) {
+			fresh = append(fresh, newer[i])
+		}
+		last = &newer[i]
+	}
+	out := make([]version, 0, len(fresh)+len(older))
+	for i := len(fresh) - 1; i >= 0; i-- {
+		out = append(out, fresh[i])
+	}
+	out = append(out, older...)
+	return out[:min(len(out), history+1)]
+}
+
+func serviceOf(patterns []pattern, file string) string {
+	for _, p := range patterns {
+		if service, ok := p.service(file); ok {
+			return service
+		}
+	}
+	return ""
+}
+
+// composeFiles are where the image of a service is looked for, beside its tag file.
+var composeFiles = [...]string{"service.yml", "service.yaml", "compose.yml", "compose.yaml", "docker-compose.yml"}
+
+// readImages finds the image of every service that has a tag file at the state's head.
+func (s *source) readImages(ctx context.Context, state *branchState, patterns []pattern) error {
+	state.Images = map[string]string{}
+	var wanted []object
+	for file, versions := range state.Files {
+		if len(versions) == 0 || versions[0].Gone || strings.ContainsRune(file, '\n') {
+			continue
+		}
+		service := serviceOf(patterns, file)
+		key := versions[0].Key
+		if key == "" {
+			key = TagKey(service)
+		}
+		for _, name := range composeFiles {
+			wanted = append(wanted, object{
+				name: state.Head + ":" + path.Join(path.Dir(file), name),
+				use: func(content []byte, ok bool) {
+					if image := imageOf(content, service, key); ok && image != "" && state.Images[file] == "" {
+						state.Images[file] = image
+					}
+				},
+			})
+		}
+	}
+	if err := s.mirror.git.blobs(ctx, s.mirror.repo(), maxServiceFile+1, wanted); err != nil {
+		return fmt.Errorf("read service files: %w", err)
+	}
+	return nil
+}
