@@ -190,7 +190,7 @@ func (j *joiner) settleInstances(r *row) {
 	svc.Instances = make([]Instance, len(r.found))
 	for i, in := range r.found {
 		svc.Instances[i] = *in
-		if h := j.hosts[in.Host]; h != nil && h.unseen(j.in.Now) {
+		if h := j.hosts[in.Host]; h != nil && h.unseen {
 			svc.Instances[i].Health = HealthUnknown
 		}
 		if !slices.Contains(r.helpers, in) {
@@ -213,7 +213,7 @@ func (j *joiner) see(svc *Service) {
 		if svc.Seen.IsZero() || h.seen.Before(svc.Seen) {
 			svc.Seen = h.seen
 		}
-		svc.Stale = svc.Stale || h.unseen(j.in.Now)
+		svc.Stale = svc.Stale || h.unseen
 	}
 }
 
@@ -332,13 +332,9 @@ type hostView struct {
 	failing bool
 	stale   func(time.Time) bool
 	watched bool // some source reports on it
+	unseen  bool // its facts are not to be trusted as of now; set by settle
 	err     string
 	from    time.Time
-}
-
-// unseen reports whether the facts of the host are not to be trusted as of now.
-func (h *hostView) unseen(now time.Time) bool {
-	return h.watched && (h.failing || h.stale(now))
 }
 
 func joinHosts(in Input, reports []Report) map[string]*hostView {
@@ -387,6 +383,7 @@ func watch(v *hostView, r Report) {
 }
 
 func settle(v *hostView, now time.Time) {
+	v.unseen = v.watched && (v.failing || v.stale(now))
 	switch {
 	case !v.watched:
 	case v.failing:

@@ -50,7 +50,7 @@ func (j *joiner) hostReasons(r *row) []Reason {
 	var out []Reason
 	for _, name := range r.svc.Hosts {
 		h := j.hosts[name]
-		if h == nil || !h.unseen(j.in.Now) {
+		if h == nil || !h.unseen {
 			continue
 		}
 		text := name + " cannot be seen"
@@ -92,7 +92,7 @@ func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
 // every host of the environment could be seen.
 func (j *joiner) absent(r *row) []Reason {
 	for _, h := range j.hosts {
-		if h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen(j.in.Now)) {
+		if h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen) {
 			return nil
 		}
 	}
