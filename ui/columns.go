@@ -1,0 +1,260 @@
+package ui
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// column is one column of the attention list.
+type column struct {
+	title  string
+	width  int
+	figure bool // right-aligned
+	cell   func(s *fleet.Service, now time.Time, w int) line
+}
+
+// The widths of what is measured, and of a sparkline.
+const (
+	sparkWidth = 6
+	gapWidth   = 2
+)
+
+// extents are the widest texts among all services, so that columns do not jump while scrolling.
+type extents struct{ service, host, version, change int }
+
+func measure(snap *fleet.Snapshot) extents {
+	e := extents{service: 7, host: 4, version: 7, change: 10}
+	if snap == nil {
+		return e
+	}
+	for i := range snap.Services {
+		s := &snap.Services[i]
+		e.service = max(e.service, textWidth(s.Key.Name))
+		e.host = max(e.host, textWidth(hostText(s)))
+		e.version = max(e.version, versionLine(s).width())
+		if len(s.Changes) > 0 {
+			e.change = max(e.change, textWidth(lastChange(&s.Changes[0]))+5)
+		}
+	}
+	return extents{min(e.service, 24), min(e.host, 16), min(e.version, 20), min(e.change, 24)}
+}
+
+// chooseColumns picks the columns that fit, by priority, in their order on the screen.
+func chooseColumns(w int, e extents) []column {
+	type candidate struct {
+		column
+		priority int
+	}
+	// The priorities: what is it, which version, does it fail, what changed; then the state, the
+	// place, and the figures by how often they decide something.
+	all := []candidate{
+		{column{"service", e.service, false, serviceCell}, 0},
+		{column{"host", e.host, false, hostCell}, 5},
+		{column{"state", 14, false, stateCell}, 4},
+		{column{"version", e.version, false, versionCell}, 1},
+		{column{"rps", 6, true, metricCell(fleet.MetricRPS, false)}, 6},
+		{column{"errors", 6, true, metricCell(fleet.MetricErrorRatio, false)}, 2},
+		{column{"p95", 6, true, metricCell(fleet.MetricP95, false)}, 7},
+		{column{"cpu", 5, true, cpuCell}, 10},
+		{column{"memory", 10, true, memoryCell}, 9},
+		{column{"↻", 3, true, restartCell}, 12},
+		{column{"log err", 7, true, metricCell(fleet.MetricLogErrors, false)}, 8},
+		{column{"last change", e.change, false, changeCell}, 3},
+	}
+	free := w - 2 // the mark and its space
+	taken := make([]bool, len(all))
+	for p := range len(all) + 1 {
+		for i := range all {
+			if all[i].priority == p && all[i].width+gapWidth <= free {
+				taken[i], free = true, free-all[i].width-gapWidth
+			}
+		}
+	}
+	// What is left over becomes sparklines, the most telling first.
+	sparks := []struct {
+		title string
+		name  fleet.MetricName
+	}{{"errors", fleet.MetricErrorRatio}, {"rps", fleet.MetricRPS}, {"log err", fleet.MetricLogErrors}}
+	for _, s := range sparks {
+		for i := range all {
+			if taken[i] && all[i].title == s.title && free >= sparkWidth+1 {
+				all[i].width += sparkWidth + 1
+				all[i].cell = metricCell(s.name, true)
+				free -= sparkWidth + 1
+			}
+		}
+	}
+	var out []column
+	for i := range all {
+		if taken[i] {
+			out = append(out, all[i].column)
+		}
+	}
+	return out
+}
+
+func hostText(s *fleet.Service) string {
+	switch len(s.Hosts) {
+	case 0:
+		return none
+	case 1:
+		return s.Hosts[0]
+	default:
+		return s.Hosts[0] + " +" + itoa(len(s.Hosts)-1)
+	}
+}
+
+func serviceCell(s *fleet.Service, _ time.Time, _ int) line {
+	if s.Severity >= fleet.SeverityWarning {
+		return ln(bold(tokTitle, s.Key.Name))
+	}
+	return plain(s.Key.Name)
+}
+
+func hostCell(s *fleet.Service, _ time.Time, _ int) line { return ln(sp(tokDim, hostText(s))) }
+
+func stateCell(s *fleet.Service, now time.Time, w int) line {
+	word, from, tok := stateWord(s)
+	ago := since(now, from)
+	if s.Stale && s.Health != fleet.HealthUnknown {
+		word, ago, tok = "as of", since(now, s.Seen)+" ago", tokDim
+	}
+	return sides(ln(sp(tok, word)), ln(sp(tokDim, ago)), w)
+}
+
+func versionLine(s *fleet.Service) line {
+	r := &s.Releases
+	version := r.Running.Version()
+	if r.Running.IsZero() {
+		version = none
+	}
+	if r.Mixed {
+		version = "mixed"
+	}
+	out := plain(version)
+	if r.Mixed {
+		out = ln(sp(tokWarn, version))
+	}
+	if want := drift(r); want != "" {
+		out = out.add(sp(tokWarn, "≠"+want))
+	}
+	return out
+}
+
+func versionCell(s *fleet.Service, _ time.Time, _ int) line { return versionLine(s) }
+
+// reasonCode says which reason makes a figure stand out.
+func reasonCode(name fleet.MetricName) string {
+	switch name {
+	case fleet.MetricErrorRatio:
+		return "errors"
+	case fleet.MetricP95:
+		return "latency"
+	case fleet.MetricMemory, fleet.MetricMemoryRatio:
+		return "memory"
+	case fleet.MetricUp:
+		return "scrape_down"
+	case fleet.MetricProbe:
+		return "probe_down"
+	default:
+		return string(name)
+	}
+}
+
+// figureToken is how a figure is said: loud when a reason is about it, soft when it is nothing.
+func figureToken(s *fleet.Service, name fleet.MetricName, v float64) token {
+	for _, r := range s.Reasons {
+		if r.Code == reasonCode(name) {
+			_, tok := severityMark(r.Severity)
+			return tok
+		}
+	}
+	if v == 0 {
+		return tokFaint
+	}
+	return tokText
+}
+
+func metricCell(name fleet.MetricName, withSpark bool) func(*fleet.Service, time.Time, int) line {
+	return func(s *fleet.Service, _ time.Time, w int) line {
+		m, ok := s.Metrics[name]
+		if withSpark {
+			w -= sparkWidth + 1
+		}
+		value, tok := none, tokFaint
+		if ok && m.Has {
+			value, tok = quantity(m.Unit, m.Latest), figureToken(s, name, m.Latest)
+		}
+		out := ln(sp(tok, value)).right(w)
+		if !withSpark {
+			return out
+		}
+		st := tokDim
+		if tok == tokCrit || tok == tokWarn {
+			st = tok
+		}
+		return out.add(sp(tokText, " "), sp(st, spark(recentValues(m.Series), sparkWidth)))
+	}
+}
+
+// recentValues are the samples of the last quarter of a series: what a short sparkline can tell.
+func recentValues(s fleet.Series) []float64 {
+	n := len(s.Values)
+	return s.Values[n-min(n, max(n/4, sparkWidth)):]
+}
+
+func cpuCell(s *fleet.Service, _ time.Time, _ int) line {
+	m, ok := s.Metrics[fleet.MetricCPU]
+	if !ok || !m.Has {
+		return ln(sp(tokFaint, none))
+	}
+	return ln(sp(figureToken(s, fleet.MetricCPU, m.Latest), strconv.Itoa(int(math.Round(m.Latest*100)))+"%"))
+}
+
+func memoryCell(s *fleet.Service, _ time.Time, _ int) line {
+	m, ok := s.Metrics[fleet.MetricMemory]
+	if !ok || !m.Has {
+		return ln(sp(tokFaint, none))
+	}
+	out := ln(sp(figureToken(s, fleet.MetricMemory, m.Latest), size(m.Latest)))
+	var limit int64
+	for i := range s.Instances {
+		if s.Instances[i].Limits.Memory == 0 {
+			return out
+		}
+		limit += s.Instances[i].Limits.Memory
+	}
+	if limit > 0 {
+		out = out.put(tokDim, "/"+size(float64(limit)))
+	}
+	return out
+}
+
+func restartCell(s *fleet.Service, _ time.Time, _ int) line {
+	n := 0
+	for i := range s.Instances {
+		n += s.Instances[i].Life.Restarts
+	}
+	tok := tokFaint
+	if n > 0 {
+		tok = tokWarn
+	}
+	return ln(sp(tok, itoa(n)))
+}
+
+func changeCell(s *fleet.Service, now time.Time, w int) line {
+	if len(s.Changes) == 0 {
+		return ln(sp(tokFaint, none))
+	}
+	c := &s.Changes[0]
+	tok := tokDim
+	if now.Sub(c.At) < time.Hour {
+		tok = tokText
+	}
+	return sides(ln(sp(tok, lastChange(c))), ln(sp(tokDim, since(now, c.At))), w)
+}

@@ -1,0 +1,3 @@
+// Package ui is the console's screen: it shows snapshots, offers, plans and
+// events to a person, and knows no vendor.
+package ui

@@ -1,0 +1,226 @@
+package ui
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// segment is a part of the header, in its forms from long to nothing. The one
+// with the largest weight gives way first.
+type segment struct {
+	forms  []line
+	weight int
+}
+
+// header says how the estate is, how well it can be seen, and what time it is.
+func header(m *Model, w int, now time.Time) line {
+	clock := ln(sp(tokDim, m.o.clock(now, "15:04:05")), sp(tokText, " "))
+	segs := []segment{
+		{[]line{ln(bold(tokTitle, "nexops"), sp(tokText, " "), bold(tokAccent, m.o.Environment)), ln(bold(tokAccent, m.o.Environment))}, 2},
+	}
+	if m.snap == nil {
+		segs = append(segs, segment{[]line{ln(sp(tokInfo, "◌ connecting…"))}, 0})
+	} else {
+		segs = append(segs, countSegments(m.snap)...)
+		segs = append(segs, hostSegment(m.snap)...)
+		segs = append(segs, sourceSegments(m.snap, now)...)
+	}
+	segs = append(segs, segment{[]line{clock, nil}, 3})
+	return joinSegments(segs, w)
+}
+
+// joinSegments shortens segments until the line fits; the last one stands at the right.
+func joinSegments(segs []segment, w int) line {
+	at := make([]int, len(segs))
+	total := func() int {
+		n := 1
+		for i, s := range segs {
+			if sw := s.forms[at[i]].width(); sw > 0 {
+				n += sw + 2
+			}
+		}
+		return n
+	}
+	for total() > w {
+		worst := -1
+		for i, s := range segs {
+			if at[i] < len(s.forms)-1 && (worst < 0 || s.weight > segs[worst].weight) {
+				worst = i
+			}
+		}
+		if worst < 0 {
+			break
+		}
+		at[worst]++
+	}
+	left := ln(sp(tokText, " "))
+	for i, s := range segs[:len(segs)-1] {
+		if f := s.forms[at[i]]; len(f) > 0 {
+			left = append(append(left, f...), sp(tokText, "  "))
+		}
+	}
+	last := segs[len(segs)-1].forms[at[len(segs)-1]]
+	return sides(left, last, w)
+}
+
+// countSegments are the services by severity, worst first.
+func countSegments(snap *fleet.Snapshot) []segment {
+	counts := map[fleet.Severity]int{}
+	for i := range snap.Services {
+		counts[snap.Services[i].Severity]++
+	}
+	var out []segment
+	for _, s := range []fleet.Severity{fleet.SeverityCritical, fleet.SeverityWarning, fleet.SeverityInfo, fleet.SeverityOK} {
+		n := counts[s]
+		if n == 0 {
+			continue
+		}
+		mark, tok := severityMark(s)
+		long := ln(bold(tok, mark+" "+itoa(n)+" "+s.String()))
+		brief := ln(bold(tok, mark+" "+itoa(n)))
+		if s <= fleet.SeverityInfo {
+			out = append(out, segment{[]line{ln(sp(tok, mark), sp(tokDim, " "+itoa(n)+" "+s.String())), brief, nil}, 6})
+			continue
+		}
+		out = append(out, segment{[]line{long, brief}, 4})
+	}
+	return out
+}
+
+func hostSegment(snap *fleet.Snapshot) []segment {
+	if len(snap.Hosts) == 0 {
+		return nil
+	}
+	up := 0
+	for _, h := range snap.Hosts {
+		if h.Up {
+			up++
+		}
+	}
+	text := itoa(up) + "/" + itoa(len(snap.Hosts))
+	if up == len(snap.Hosts) {
+		return []segment{{[]line{ln(sp(tokDim, "hosts "), sp(tokText, text)), ln(sp(tokDim, "hosts "+text)), nil}, 5}}
+	}
+	return []segment{{[]line{ln(bold(tokWarn, "▲ hosts "+text))}, 0}}
+}
+
+// sourceGroup is the sources of one kind, which the header sums up.
+type sourceGroup struct {
+	kind string
+	all  []fleet.SourceStatus
+}
+
+func groupSources(all []fleet.SourceStatus) []sourceGroup {
+	var out []sourceGroup
+	for _, s := range all {
+		if n := len(out); n > 0 && out[n-1].kind == s.Kind {
+			out[n-1].all = append(out[n-1].all, s)
+			continue
+		}
+		out = append(out, sourceGroup{s.Kind, []fleet.SourceStatus{s}})
+	}
+	return out
+}
+
+// sourceSegments is each kind of source with its state; a kind of which one
+// stands for each host says nothing while all of them are well: the hosts do.
+func sourceSegments(snap *fleet.Snapshot, now time.Time) []segment {
+	var out []segment
+	for _, g := range groupSources(snap.Sources) {
+		ok := 0
+		for _, s := range g.all {
+			if troubled(s, now) {
+				out = append(out, troubledSegment(s, len(g.all) > 1, now))
+				continue
+			}
+			if s.State == fleet.SourceConnecting {
+				out = append(out, segment{[]line{ln(sp(tokInfo, "◌ "+sourceName(s, len(g.all) > 1)+" connecting")), ln(sp(tokInfo, "◌ "+sourceName(s, len(g.all) > 1))), nil}, 7})
+				continue
+			}
+			ok++
+		}
+		if len(g.all) == 1 && ok == 1 {
+			out = append(out, wellSegment(g.all[0], now))
+		}
+	}
+	return out
+}
+
+// troubled reports whether a source fails, or what it said is too old.
+func troubled(s fleet.SourceStatus, now time.Time) bool {
+	return s.State == fleet.SourceFailing || s.State == fleet.SourceOK && s.Stale(now)
+}
+
+func sourceName(s fleet.SourceStatus, many bool) string {
+	if many && s.Name != "" {
+		return s.Name
+	}
+	return s.Kind
+}
+
+func wellSegment(s fleet.SourceStatus, now time.Time) segment {
+	name := sourceName(s, false)
+	long := ln(sp(tokDim, name))
+	if s.Detail != "" {
+		long = long.put(tokText, " "+s.Detail)
+	}
+	if a, ok := s.Age(now); ok && a > 90*time.Second {
+		long = long.put(tokDim, " "+age(a))
+	} else if l := latency(s.Latency); l != "" {
+		long = long.put(tokDim, " "+l)
+	}
+	return segment{[]line{long, ln(sp(tokDim, name), sp(tokOK, " ok")), nil}, 8}
+}
+
+// troubledSegment is the state of a source that fails, with how old its facts are.
+func troubledSegment(s fleet.SourceStatus, many bool, now time.Time) segment {
+	name := sourceName(s, many)
+	old := "never seen"
+	if a, ok := s.Age(now); ok {
+		old = age(a)
+	}
+	return segment{[]line{ln(bold(tokCrit, name+" ✖ "+old)), ln(bold(tokCrit, name+" ✖")), nil}, 1}
+}
+
+// notices are the lines below the header: what runs, and why sources fail.
+func notices(m *Model, now time.Time) []line {
+	var out []line
+	if r := m.flow.run; r != nil && !m.view.run {
+		out = append(out, r.summary(now))
+	}
+	if m.snap == nil {
+		return out
+	}
+	many := map[string]int{}
+	for _, s := range m.snap.Sources {
+		many[s.Kind]++
+	}
+	for _, s := range m.snap.Sources {
+		if troubled(s, now) {
+			out = append(out, sourceNotice(s, many[s.Kind] > 1, now))
+		}
+	}
+	return out
+}
+
+func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
+	name := s.Kind
+	if many {
+		name = s.Kind + " " + s.Name
+	}
+	out := ln(sp(tokCrit, " ✖ "), bold(tokText, name))
+	if !s.FailingFrom.IsZero() {
+		out = out.put(tokDim, " failing for "+since(now, s.FailingFrom))
+	}
+	if a, ok := s.Age(now); ok {
+		out = out.put(tokDim, ", facts are "+age(a)+" old")
+	} else {
+		out = out.put(tokDim, ", nothing seen yet")
+	}
+	if s.Error != "" {
+		out = out.put(tokDim, ": ").put(tokText, strings.TrimPrefix(s.Error, string(s.Kind)+" "+s.Name+": "))
+	}
+	return out
+}

@@ -1,0 +1,146 @@
+package ui
+
+import (
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// metricNames are the metrics the service has: those the eye looks for first, then the rest by name.
+func metricNames(s *fleet.Service) []fleet.MetricName {
+	first := []fleet.MetricName{
+		fleet.MetricErrorRatio, fleet.MetricRPS, fleet.MetricP95, fleet.MetricLogErrors,
+		fleet.MetricCPU, fleet.MetricMemory, fleet.MetricMemoryRatio, fleet.MetricProbe, fleet.MetricUp,
+	}
+	rank := map[fleet.MetricName]int{}
+	for i, n := range first {
+		rank[n] = i
+	}
+	names := make([]fleet.MetricName, 0, len(s.Metrics))
+	for n := range s.Metrics {
+		if _, ok := rank[n]; !ok {
+			rank[n] = len(first)
+		}
+		names = append(names, n)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		if rank[names[i]] != rank[names[j]] {
+			return rank[names[i]] < rank[names[j]]
+		}
+		return names[i] < names[j]
+	})
+	return names
+}
+
+// metricTitle is how a metric is called on the screen.
+func metricTitle(n fleet.MetricName) string {
+	switch n {
+	case fleet.MetricErrorRatio:
+		return "errors"
+	case fleet.MetricRPS:
+		return "requests"
+	case fleet.MetricMemoryRatio:
+		return "memory of limit"
+	default:
+		return strings.ReplaceAll(string(n), "_", " ")
+	}
+}
+
+// metricsView is every metric of the service as a chart over its hour.
+func metricsView(s subject, w, h int) []line {
+	names := metricNames(s.service)
+	if len(names) == 0 {
+		return []line{ln(sp(tokDim, "no source reports a metric of "+s.service.Key.Name))}
+	}
+	cols := max(min(w/52, 3), 1)
+	const gap = 3
+	cw := (w - gap*(cols-1)) / cols
+	bands := (len(names) + cols - 1) / cols
+	rows := min(max((h-bands*3)/bands, 2), 6)
+	var out []line
+	for i := 0; i < len(names); i += cols {
+		var cards [][]line
+		for _, n := range names[i:min(i+cols, len(names))] {
+			cards = append(cards, metricCard(s, n, cw, rows))
+		}
+		for r := range rows + 2 {
+			var l line
+			for c := range cards {
+				if c > 0 {
+					l = l.put(tokText, strings.Repeat(" ", gap))
+				}
+				l = append(l, cards[c][r].pad(cw)...)
+			}
+			out = append(out, l)
+		}
+		out = append(out, nil)
+	}
+	return out[:len(out)-1]
+}
+
+// metricCard is one chart: title and figures, bars, time axis with the deploys on it.
+func metricCard(s subject, name fleet.MetricName, w, rows int) []line {
+	m := s.service.Metrics[name]
+	value, tok := none, tokFaint
+	if m.Has {
+		value, tok = quantity(m.Unit, m.Latest), figureToken(s.service, name, m.Latest)
+	}
+	head := ln(sp(tokDim, metricTitle(name)+" "), bold(tok, value))
+	if !m.Has && m.Note != "" {
+		head = head.put(tokDim, " "+m.Note)
+	}
+	var extremes line
+	if lo, hi, ok := extent(m.Series.Values); ok {
+		extremes = ln(sp(tokFaint, "min "), sp(tokDim, quantity(m.Unit, lo)), sp(tokFaint, " max "), sp(tokDim, quantity(m.Unit, hi)))
+	}
+	out := []line{sides(head, extremes, w)}
+	st := tokAccent
+	if tok == tokCrit || tok == tokWarn {
+		st = tok
+	}
+	for _, r := range chart(m.Series.Values, w, rows) {
+		out = append(out, ln(sp(st, r)))
+	}
+	return append(out, axis(s, m.Series, w))
+}
+
+// axis is the time below a chart, with a mark where a release changed.
+func axis(s subject, series fleet.Series, w int) line {
+	n := len(series.Values)
+	if n < 2 {
+		return ln(sp(tokFaint, strings.Repeat("─", w)))
+	}
+	from, to := series.Start, series.At(n-1)
+	left, right := s.o.clock(from, "15:04"), s.o.clock(to, "15:04")
+	ruler := []rune(left + strings.Repeat("─", max(w-len(left)-len(right), 0)) + right)
+	toks := make([]token, len(ruler))
+	for i := range toks {
+		toks[i] = tokFaint
+	}
+	for _, c := range s.service.Changes {
+		x := position(c.At, from, to, w)
+		if x < 0 || x >= len(ruler) || c.Kind != fleet.ChangeDeploy && c.Kind != fleet.ChangeAction {
+			continue
+		}
+		ruler[x], toks[x] = '▲', tokWarn
+	}
+	var out line
+	for i := range ruler {
+		if i > 0 && toks[i] == toks[i-1] {
+			out[len(out)-1].text += string(ruler[i])
+			continue
+		}
+		out = out.put(toks[i], string(ruler[i]))
+	}
+	return out
+}
+
+// position is the column of a moment, -1 when it is outside.
+func position(t, from, to time.Time, w int) int {
+	if t.Before(from) || t.After(to) || !to.After(from) {
+		return -1
+	}
+	return int(float64(t.Sub(from)) / float64(to.Sub(from)) * float64(w-1))
+}

@@ -1,0 +1,254 @@
+package ui
+
+import (
+	"context"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// Model is the screen. It alone is a tea.Model: the panes below it are plain structs.
+type Model struct {
+	o      Options
+	life   *life
+	th     *Theme
+	keys   KeyMap
+	w, h   int
+	snap   *fleet.Snapshot
+	list   listPane
+	detail detailPane
+	tail   tailState
+	flow   flow
+	view   viewState
+	offers []offer
+	frame  frameCache
+}
+
+// overlay is what stands in front of the panes.
+type overlay uint8
+
+const (
+	overlayNone overlay = iota
+	overlayHelp
+	overlayPalette
+	overlayQuit
+)
+
+// viewState is what is looked at.
+type viewState struct {
+	focus   pane
+	zoom    bool
+	run     bool // the running action stands in the place of the detail
+	overlay overlay
+	help    scroller
+	quit    input
+	note    line // a toast
+	noteID  int
+	fetched fetched
+	palette palette
+}
+
+// fetched is what was asked for, so that it is asked once.
+type fetched struct {
+	inspect, journal fleet.ServiceKey
+}
+
+// frameCache is the last frame, drawn again only when a message may have changed it.
+type frameCache struct {
+	view  tea.View
+	valid bool
+}
+
+// New makes the screen. Nothing is asked of anything before it runs.
+func New(o Options) *Model { return newModel(context.Background(), o) }
+
+func newModel(ctx context.Context, o Options) *Model {
+	o = o.defaults()
+	m := &Model{o: o, life: newLife(ctx), keys: NewKeyMap(o.Actions)}
+	m.detail.logs = newLogPane(&m.o)
+	m.setTheme(o.Theme)
+	if noColor(o.Environ) {
+		m.setTheme("mono")
+	}
+	if o.Latest != nil {
+		if s := o.Latest(); s != nil {
+			m.snapshot(s)
+		}
+	}
+	return m
+}
+
+// Init starts the clock and waits for the first snapshot. It draws before any answer.
+func (m *Model) Init() tea.Cmd {
+	return tea.Batch(m.life.waitSnapshot(m.o.Snapshots), m.life.tick(m.o.Now()), tea.RequestBackgroundColor)
+}
+
+// Update takes one message. It does no I/O: commands do, and only Update changes anything.
+func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var cmd tea.Cmd
+	m.frame.valid = false
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.w, m.h = msg.Width, msg.Height
+	case tea.BackgroundColorMsg:
+		m.background(msg.IsDark())
+	case snapshotMsg:
+		cmd = tea.Batch(m.snapshot(msg.snap), m.life.waitSnapshot(m.o.Snapshots))
+	case tickMsg:
+		cmd = m.life.tick(m.o.Now())
+	case tea.KeyPressMsg:
+		cmd = m.key(msg)
+	case tea.PasteMsg:
+		cmd = m.paste(msg)
+	case tea.MouseClickMsg, tea.MouseWheelMsg:
+		cmd = m.mouse(msg)
+	case tailDueMsg, tailStartedMsg, tailMsg:
+		cmd = m.tailUpdate(msg)
+	case inspectMsg:
+		if s := m.list.service(); s != nil && s.Key == msg.key {
+			m.detail.inspect.SetText(msg.text, false)
+		}
+	case journalMsg:
+		m.detail.journal = msg.lines
+	case plannedMsg:
+		cmd = m.planned(msg)
+	case armMsg:
+		cmd = m.arm(msg)
+	case runStartedMsg:
+		cmd = m.started(msg)
+	case eventsMsg:
+		cmd = m.events(msg)
+	case spinMsg:
+		if msg.seq == m.flow.seq && m.flow.stage == flowPlanning {
+			m.flow.spin++
+			cmd = m.life.after(spinEvery, msg)
+		}
+	case toastMsg:
+		if msg.id == m.view.noteID {
+			m.view.note = nil
+		}
+	default:
+		m.frame.valid = m.frame.view.Content != ""
+		return m, nil
+	}
+	return m, tea.Batch(cmd, m.sync())
+}
+
+// sync brings everything that follows from the state in line with it.
+func (m *Model) sync() tea.Cmd {
+	s := m.list.service()
+	m.offer(s)
+	m.keys.enable(situation{
+		focus: m.view.focus, tab: m.detail.tab, selected: s != nil, searched: m.detail.searched(),
+		run: m.flow.running(), undo: m.flow.running() == runEnded && m.flow.run.plan.Undo != nil,
+	})
+	a := m.arrange()
+	bare := m.bare()
+	if l := inside(a.list, bare); !a.list.empty() && (l.w != m.list.w || l.h != m.list.h) {
+		m.list.SetSize(l.w, l.h)
+	}
+	if d := inside(a.detail, bare); !a.detail.empty() && (d.w != m.detail.w || d.h != m.detail.h) {
+		m.detail.SetSize(d.w, d.h)
+	}
+	return tea.Batch(m.tailSync(s, !a.detail.empty()), m.fetch(s, !a.detail.empty()))
+}
+
+// fetch asks for what the tab on the screen needs and does not have.
+func (m *Model) fetch(s *fleet.Service, visible bool) tea.Cmd {
+	if s == nil || !visible || m.view.run {
+		return nil
+	}
+	f := &m.view.fetched
+	switch {
+	case m.detail.tab == tabInspect && f.inspect != s.Key:
+		f.inspect = s.Key
+		if m.o.Inspect == nil {
+			m.detail.inspect.SetText("no source can be inspected", false)
+			return nil
+		}
+		m.detail.inspect.SetText("reading…", false)
+		return m.life.inspectAll(&m.o, s)
+	case m.detail.tab == tabChanges && m.o.Journal != nil && f.journal != s.Key:
+		f.journal, m.detail.journal = s.Key, nil
+		return m.life.readJournal(m.o.Journal, s.Key)
+	}
+	return nil
+}
+
+// snapshot shows a newer snapshot.
+func (m *Model) snapshot(s *fleet.Snapshot) tea.Cmd {
+	if s == nil || m.snap != nil && s.Seq < m.snap.Seq {
+		return nil
+	}
+	m.snap = s
+	m.list.SetSnapshot(s)
+	return m.moved(s)
+}
+
+// offer asks every action what it says about the selected service.
+func (m *Model) offer(s *fleet.Service) {
+	m.offers = m.offers[:0]
+	for _, a := range m.o.Actions {
+		o := offer{spec: a.Spec()}
+		if s == nil {
+			o.offer.Reason = "no service is selected"
+		} else {
+			o.offer = a.Offer(m.snap, []fleet.Ref{{Service: s.Key}})
+		}
+		m.offers = append(m.offers, o)
+	}
+}
+
+// arm lets keys reach the dialog once it has been drawn and the keyboard has been silent.
+func (m *Model) arm(msg armMsg) tea.Cmd {
+	d := &m.flow.dialog
+	if m.flow.stage != flowConfirm || msg.gen != d.gen {
+		return nil
+	}
+	if !d.drawn {
+		return m.life.after(graceTime, msg)
+	}
+	d.armed = true
+	return nil
+}
+
+// toastTime is how long a note stays.
+const toastTime = 6 * time.Second
+
+// toast says something in the last line for a while.
+func (m *Model) toast(tok token, text string) tea.Cmd {
+	m.view.noteID++
+	m.view.note = ln(sp(tok, text))
+	return m.life.after(toastTime, toastMsg{m.view.noteID})
+}
+
+// setTheme changes the colours.
+func (m *Model) setTheme(name string) tea.Cmd {
+	dark := m.th == nil || m.th.Dark
+	th, err := NewTheme(name, dark)
+	if err != nil {
+		th, _ = NewTheme("auto", dark)
+	}
+	m.o.Theme, m.th = name, th
+	return nil
+}
+
+// background takes the terminal's answer about its background.
+func (m *Model) background(dark bool) {
+	if m.th.Dark == dark || m.o.Theme != "" && m.o.Theme != "auto" && m.o.Theme != "colorblind" {
+		return
+	}
+	if th, err := NewTheme(m.o.Theme, dark); err == nil {
+		m.th = th
+	}
+}
+
+// open shows a tab of the selected service.
+func (m *Model) open(t tab) {
+	m.detail.show(t)
+	m.view.focus, m.view.run = paneDetail, false
+	if t == tabInspect {
+		m.view.fetched.inspect = fleet.ServiceKey{} // read it anew
+	}
+}

@@ -1,0 +1,199 @@
+package ui
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// labelWidth is the room of the words at the left of the overview.
+const labelWidth = 10
+
+func labelled(tok token, label string, rest line) line {
+	return append(ln(sp(tok, label)).pad(labelWidth), rest...)
+}
+
+// overview says what is wrong, why, what can be done, and what runs where.
+func overview(s subject, w int) []line {
+	svc := s.service
+	out := reasonLines(svc, s.now, w)
+	if svc.Suspect != nil {
+		out = append(out, hanging(tokAccent, "suspect", ln(bold(tokText, svc.Suspect.Text)), w)...)
+	}
+	out = append(out, nil)
+	out = append(out, releaseLines(svc, s.now, w)...)
+	if acts := offerLines(s.offers, w); len(acts) > 0 {
+		out = append(out, nil)
+		out = append(out, acts...)
+	}
+	out = append(out, nil)
+	return append(out, instanceLines(svc, s.now, w)...)
+}
+
+// hanging wraps a text beside its label.
+func hanging(tok token, label string, text line, w int) []line {
+	var out []line
+	for i, l := range text.wrap(max(w-labelWidth, 10)) {
+		if i > 0 {
+			label = ""
+		}
+		out = append(out, labelled(tok, label, l))
+	}
+	return out
+}
+
+func reasonLines(svc *fleet.Service, now time.Time, w int) []line {
+	if len(svc.Reasons) == 0 {
+		word, from, _ := stateWord(svc)
+		return []line{labelled(tokOK, "● ok", ln(sp(tokDim, word+" "+since(now, from)+", nothing needs attention")))}
+	}
+	var out []line
+	for _, r := range svc.Reasons {
+		mark, tok := severityMark(r.Severity)
+		text := ln(bold(tok, r.Text))
+		if r.Severity <= fleet.SeverityInfo {
+			text = ln(sp(tokText, r.Text))
+		}
+		if !r.Since.IsZero() {
+			text = text.put(tokDim, "  since "+since(now, r.Since))
+		}
+		out = append(out, hanging(tok, mark+" "+r.Severity.String(), text, w)...)
+	}
+	return out
+}
+
+func releaseLines(svc *fleet.Service, now time.Time, w int) []line {
+	r := &svc.Releases
+	running := "running"
+	if r.Mixed {
+		running = "newest"
+	}
+	rows := []struct {
+		label   string
+		release fleet.Release
+		absent  string
+	}{
+		{"desired", r.Desired, "nothing says what should run"},
+		{running, r.Running, "nothing runs"},
+		{"previous", r.Previous, "no earlier good release is known"},
+	}
+	version := 8
+	for _, row := range rows {
+		version = max(version, min(textWidth(row.release.Version()), 24))
+	}
+	var out []line
+	for _, row := range rows {
+		if row.release.IsZero() {
+			out = append(out, labelled(tokDim, row.label, ln(sp(tokFaint, row.absent))))
+			continue
+		}
+		tok := tokText
+		if row.label != "previous" && drift(r) != "" {
+			tok = tokWarn
+		}
+		out = append(out, labelled(tokDim, row.label, releaseLine(&row.release, tok, version, now)).truncate(w))
+	}
+	return out
+}
+
+// releaseLine is the version, the digest, the age, who and what.
+func releaseLine(r *fleet.Release, tok token, version int, now time.Time) line {
+	out := append(ln(bold(tok, r.Version())).pad(version), sp(tokText, "  "))
+	digest := none
+	switch {
+	case r.Digest != "":
+		digest = fleet.ShortDigest(r.Digest)
+	case r.ImageID != "":
+		digest = fleet.ShortDigest(r.ImageID)
+	}
+	out = append(out, ln(sp(tokDim, digest)).pad(12)...)
+	out = append(out, ln(sp(tokDim, since(now, r.At))).right(7)...)
+	for _, part := range []struct {
+		tok  token
+		text string
+	}{{tokDim, short(r.Commit, 7)}, {tokAccent, r.Author}, {tokText, r.Subject}, {tokWarn, r.Note}} {
+		if part.text != "" {
+			out = out.put(part.tok, "  "+part.text)
+		}
+	}
+	return out
+}
+
+// offerLines is what each action would do, or why it can not.
+func offerLines(offers []offer, w int) []line {
+	var out []line
+	for _, o := range offers {
+		label := ln(bold(tokKey, o.spec.Key), sp(tokText, " "))
+		text := ln(sp(tokText, o.offer.Title))
+		if !o.offer.Enabled {
+			label = ln(sp(tokFaint, o.spec.Key+" "))
+			text = ln(sp(tokFaint, o.spec.Title+": "+o.offer.Reason))
+		}
+		out = append(out, append(label.pad(labelWidth), text...).truncate(w))
+	}
+	return out
+}
+
+// instanceLines is one row for each instance, by host, and what an unwell one says.
+func instanceLines(svc *fleet.Service, now time.Time, w int) []line {
+	if len(svc.Instances) == 0 {
+		return []line{labelled(tokDim, "instances", ln(sp(tokFaint, "none on any host that can be seen")))}
+	}
+	host, name, version := 4, 4, 7
+	for i := range svc.Instances {
+		in := &svc.Instances[i]
+		host = max(host, min(textWidth(in.Host), 14))
+		name = max(name, min(textWidth(in.Name), 26))
+		version = max(version, min(textWidth(in.Release.Version()), 20))
+	}
+	var out []line
+	for i := range svc.Instances {
+		in := &svc.Instances[i]
+		label := ""
+		if i == 0 {
+			label = "instances"
+		}
+		row := ln(sp(tokDim, in.Host)).pad(host)
+		row = append(row.put(tokText, "  "), ln(sp(instanceToken(in.Host+"/"+in.Name), in.Name)).pad(name)...)
+		row = append(row.put(tokText, "  "), ln(sp(tokText, in.Release.Version())).pad(version)...)
+		row = append(row.put(tokText, "  "), instanceState(in, now)...)
+		out = append(out, labelled(tokDim, label, row).truncate(w))
+		for _, text := range []string{in.HealthOutput, in.Life.Error} {
+			if text != "" && (in.Health == fleet.HealthUnhealthy || in.Life.Error == text) {
+				out = append(out, labelled(tokDim, "", ln(sp(tokFaint, "└ "), sp(tokWarn, text))).truncate(w))
+			}
+		}
+	}
+	return out
+}
+
+func instanceState(in *fleet.Instance, now time.Time) line {
+	tok := healthToken(in.Health)
+	out := ln(sp(tok, string(in.State)))
+	if in.Health == fleet.HealthHealthy || in.Health == fleet.HealthUnhealthy || in.Health == fleet.HealthStarting {
+		out = out.put(tok, " "+string(in.Health))
+	}
+	switch {
+	case in.State == fleet.StateRunning:
+		out = out.put(tokDim, " "+since(now, in.Life.StartedAt))
+	case !in.Life.FinishedAt.IsZero():
+		out = out.put(tokDim, " "+since(now, in.Life.FinishedAt)).put(tokWarn, "  exit "+itoa(in.Life.ExitCode))
+	}
+	if in.Life.OOMKilled {
+		out = out.put(tokCrit, "  out of memory")
+	}
+	if in.Life.Restarts > 0 {
+		out = out.put(tokWarn, "  "+plural(in.Life.Restarts, "restart"))
+	}
+	if in.Limits.Memory > 0 {
+		out = out.put(tokDim, "  limit "+size(float64(in.Limits.Memory)))
+	}
+	if in.Limits.CPU > 0 {
+		out = out.put(tokDim, "  "+figure(in.Limits.CPU)+" cpu")
+	}
+	if len(in.Ports) > 0 {
+		out = out.put(tokFaint, "  "+strings.Join(in.Ports, " "))
+	}
+	return out
+}

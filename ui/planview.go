@@ -1,0 +1,237 @@
+package ui
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// planLines is a whole plan: what moves, what is at risk, what was checked, what exactly runs, and the way back.
+func planLines(d *dialog, w int) []line {
+	p := d.plan
+	var out []line
+	out = append(out, planAgain(d, w)...)
+	out = append(out, moveLines(p.Moves, w)...)
+	for _, r := range p.Risks {
+		out = append(out, hangingLine(ln(sp(tokWarn, "▲ risk  ")), ln(sp(tokText, r)), w)...)
+	}
+	out = append(out, nil)
+	out = append(out, checkLines(p.Checks, w)...)
+	out = append(out, nil)
+	out = append(out, stepLines(p.Steps, w)...)
+	if p.Verify != nil {
+		out = append(out, ln(sp(tokDim, "then watched until the verdict is good, degraded or unknown")))
+	}
+	undo := ln(sp(tokDim, "undo    ")).put(tokText, undoText(p.Undo))
+	return append(out, nil, undo.truncate(w))
+}
+
+// hangingLine wraps a text beside a head.
+func hangingLine(head, text line, w int) []line {
+	hw := head.width()
+	var out []line
+	for i, l := range text.wrap(max(w-hw, 10)) {
+		if i > 0 {
+			head = ln(sp(tokText, strings.Repeat(" ", hw)))
+		}
+		out = append(out, append(head[:len(head):len(head)], l...))
+	}
+	return out
+}
+
+// planAgain says that the plan was made again, why, and what is different.
+func planAgain(d *dialog, w int) []line {
+	var out []line
+	if d.again {
+		out = append(out, ln(bold(tokWarn, "▲ the world has moved; the plan is being made again…")))
+		for _, y := range d.why {
+			out = append(out, hangingLine(ln(sp(tokWarn, "  ")), ln(sp(tokText, y)), w)...)
+		}
+	}
+	if len(d.changed) > 0 {
+		out = append(out, ln(bold(tokWarn, "▲ this plan was made again, and differs:")))
+		for _, c := range d.changed {
+			out = append(out, hangingLine(ln(sp(tokWarn, "  ")), ln(sp(tokText, c)), w)...)
+		}
+	}
+	if len(out) > 0 {
+		out = append(out, nil)
+	}
+	return out
+}
+
+func moveLines(moves []actions.Move, w int) []line {
+	var out []line
+	for _, m := range moves {
+		l := ln(bold(tokTitle, m.Service.Name), sp(tokDim, " on "+m.Host+"  "))
+		l = append(append(l, releaseBrief(&m.From, tokText)...), bold(tokAccent, "  →  "))
+		l = append(l, releaseBrief(&m.To, tokAccent)...)
+		out = append(out, l.wrap(w)...)
+	}
+	return out
+}
+
+// releaseBrief is a release by tag and digest: the tag alone proves nothing.
+func releaseBrief(r *fleet.Release, tok token) line {
+	if r.IsZero() {
+		return ln(sp(tokDim, "nothing"))
+	}
+	out := ln(bold(tok, r.Version()))
+	switch {
+	case r.Digest != "" && r.Tag != "":
+		out = out.put(tokDim, " "+fleet.ShortDigest(r.Digest))
+	case r.ImageID != "" && r.Tag != "":
+		out = out.put(tokDim, " "+fleet.ShortDigest(r.ImageID))
+	case r.Tag != "":
+		out = out.put(tokFaint, " digest not known")
+	}
+	return out
+}
+
+func checkLines(checks []actions.Check, w int) []line {
+	name := 0
+	for _, c := range checks {
+		name = max(name, min(textWidth(c.Name), 28))
+	}
+	var out []line
+	for _, c := range checks {
+		mark, tok := checkMark(c.State)
+		head := append(ln(bold(tok, mark+" ")), ln(sp(tokText, c.Name)).pad(name)...).put(tokText, "  ")
+		text := tokDim
+		if c.State != actions.CheckOK {
+			head = head.put(tok, string(c.State)+" ")
+			text = tokText
+		}
+		out = append(out, hangingLine(head, ln(sp(text, c.Detail)), w)...)
+	}
+	return out
+}
+
+func stepLines(steps []actions.Step, w int) []line {
+	var out []line
+	for i, s := range steps {
+		host := s.Host
+		if host == "" {
+			host = "this machine"
+		}
+		head := ln(sp(tokDim, fmt.Sprintf("%2d ", i+1)), bold(tokText, s.Name), sp(tokDim, " on "+host))
+		if s.Dir != "" {
+			head = head.put(tokDim, " in "+s.Dir)
+		}
+		if !s.Mutates {
+			head = head.put(tokFaint, "  changes nothing")
+		}
+		out = append(out, head.truncate(w))
+		out = append(out, hangingLine(ln(sp(tokFaint, "   $ ")), ln(sp(tokAccent, commandLine(s.Argv))), w)...)
+	}
+	return out
+}
+
+// commandLine shows argv so that every word's bounds can be seen. It is for the eye, nobody runs it.
+func commandLine(argv []string) string {
+	words := make([]string, len(argv))
+	for i, a := range argv {
+		words[i] = a
+		if a == "" || strings.ContainsAny(a, " \t\n\"'\\$`|&;<>(){}*?!#~") && len(argv) > 1 {
+			words[i] = strconv.Quote(a)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func undoText(in *actions.Intent) string {
+	if in == nil {
+		return "nothing puts this back"
+	}
+	out := in.Action
+	for _, t := range in.Targets {
+		out += " " + t.Service.Name
+	}
+	if to := in.Args["to"]; to != "" {
+		out += " to " + to
+	}
+	return out
+}
+
+// differences tells how a plan differs from the one shown before it.
+func differences(earlier dialog, now *actions.Plan) []string {
+	out := append([]string{}, earlier.why...)
+	old := earlier.plan
+	if old.Title != now.Title {
+		out = append(out, "was: "+old.Title, "now: "+now.Title)
+	}
+	out = append(out, lineDiff(checkTexts(old), checkTexts(now))...)
+	return append(out, lineDiff(stepTexts(old), stepTexts(now))...)
+}
+
+func checkTexts(p *actions.Plan) []string {
+	var out []string
+	for _, c := range p.Checks {
+		out = append(out, c.Name+": "+string(c.State))
+	}
+	return out
+}
+
+func stepTexts(p *actions.Plan) []string {
+	var out []string
+	for _, s := range p.Steps {
+		out = append(out, s.Name+" on "+s.Host+": "+commandLine(s.Argv))
+	}
+	return out
+}
+
+// lineDiff is what is gone and what is new.
+func lineDiff(old, now []string) []string {
+	had, has := map[string]bool{}, map[string]bool{}
+	for _, s := range old {
+		had[s] = true
+	}
+	var out []string
+	for _, s := range now {
+		has[s] = true
+	}
+	for _, s := range old {
+		if !has[s] {
+			out = append(out, "− "+s)
+		}
+	}
+	for _, s := range now {
+		if !had[s] {
+			out = append(out, "+ "+s)
+		}
+	}
+	return out
+}
+
+// promptLines is the part of the dialog that does not scroll: the question.
+func (d *dialog) promptLines(w int) []line {
+	ok, why := d.runnable()
+	var out []line
+	if d.note != "" {
+		out = append(out, ln(bold(tokWarn, "▲ "+d.note)).truncate(w))
+	}
+	if !ok {
+		out = append(out, ln(bold(tokCrit, "✖ can not run: "), sp(tokText, why)).truncate(w))
+		return append(out, button("Cancel", true).put(tokDim, "  enter or esc"))
+	}
+	if d.confirm == actions.ConfirmType {
+		ask := ln(sp(tokText, "type "), bold(tokAccent, d.phrase), sp(tokText, " to run: "))
+		out = append(out, append(ask, d.in.view()...))
+		row := button("Cancel", d.in.value() == "").put(tokText, "  ")
+		row = append(row, button("Run", d.in.value() != "")...)
+		return append(out, row.put(tokDim, "  enter chooses, esc cancels"))
+	}
+	row := button("Cancel", !d.onRun).put(tokText, "  ")
+	row = append(row, button("Run", d.onRun)...)
+	return append(out, row.put(tokDim, "  y runs, enter chooses, esc cancels"))
+}
+
+func button(name string, focused bool) line {
+	if focused {
+		return ln(span{text: " ▸ " + name + " ", tok: tokText, mod: modRev | modBold})
+	}
+	return ln(sp(tokDim, "[ "+name+" ]"))
+}

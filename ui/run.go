@@ -1,0 +1,72 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// framesPerSecond caps how often the terminal is written to.
+const framesPerSecond = 30
+
+// Run shows the screen until the person leaves or ctx ends. It returns after
+// everything that the screen started has ended.
+func Run(ctx context.Context, o Options) error {
+	if _, err := NewTheme(o.Theme, true); err != nil {
+		return err
+	}
+	if o.Environ == nil {
+		o.Environ = os.Environ()
+	}
+	m := newModel(ctx, o)
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(framesPerSecond), tea.WithEnvironment(o.Environ)}
+	if o.Input != nil {
+		opts = append(opts, tea.WithInput(o.Input))
+	}
+	if o.Output != nil {
+		opts = append(opts, tea.WithOutput(o.Output))
+	}
+	_, err := tea.NewProgram(m, opts...).Run()
+	m.end()
+	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+		return fmt.Errorf("screen: %w", err)
+	}
+	return nil
+}
+
+// end ends what the screen started. A running action is told to end; its events are
+// taken to the last one, so that it can put its end on record.
+func (m *Model) end() {
+	m.life.cancel()
+	if r := m.flow.run; r != nil && !r.ended {
+		limit := time.NewTimer(lastWords)
+		defer limit.Stop()
+	drain:
+		for {
+			select {
+			case _, ok := <-r.events:
+				if !ok {
+					break drain
+				}
+			case <-limit.C:
+				break drain
+			}
+		}
+	}
+	m.life.end()
+}
+
+// noColor reports whether the environment asks for no colours (no-color.org).
+func noColor(environ []string) bool {
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, "NO_COLOR="); ok && v != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,229 @@
+package ui
+
+import (
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/nexgate-hq/nexops/actions"
+)
+
+// runLines bounds how much output of an action is kept for the screen; the journal has all of it.
+const runLines = 5000
+
+// runView shows a running action: steps, output, watching, verdict.
+type runView struct {
+	plan    *actions.Plan
+	events  <-chan actions.Event
+	began   time.Time
+	endedAt time.Time
+	steps   []stepState
+	note    string   // lock, watching: what it is at now
+	watch   []string // what the watching says
+	outcome actions.Outcome
+	reasons []string
+	ended   bool
+	scroll  scroller
+	free    bool // scrolled by hand: no longer at the end
+}
+
+// stepState is one step and what came of it.
+type stepState struct {
+	began, ended time.Time
+	err          string
+	out          []string
+	cut          int // lines forgotten
+}
+
+func newRunView(p *actions.Plan, events <-chan actions.Event, now time.Time) *runView {
+	return &runView{plan: p, events: events, began: now, steps: make([]stepState, len(p.Steps)), note: "starting"}
+}
+
+// add takes one event.
+func (r *runView) add(e actions.Event) {
+	switch e.Kind {
+	case actions.EventStarted:
+		r.note = "started"
+	case actions.EventLocked:
+		r.note = "locked"
+	case actions.EventStepBegan:
+		if s := r.step(e.Step); s != nil {
+			s.began = e.At
+			r.note = r.plan.Steps[e.Step].Name
+		}
+	case actions.EventOutput:
+		r.output(e)
+	case actions.EventStepEnded:
+		if s := r.step(e.Step); s != nil {
+			s.ended, s.err = e.At, e.Err
+		}
+	case actions.EventVerifying:
+		r.note = "watching"
+		if e.Text != "" {
+			r.watch = append(r.watch, e.Text)
+		}
+	case actions.EventEnded:
+		r.outcome, r.reasons, r.endedAt = e.Outcome, e.Reasons, e.At
+		if e.Err != "" {
+			r.reasons = append(append([]string{}, r.reasons...), e.Err)
+		}
+	}
+}
+
+func (r *runView) step(i int) *stepState {
+	if i < 0 || i >= len(r.steps) {
+		return nil
+	}
+	return &r.steps[i]
+}
+
+func (r *runView) output(e actions.Event) {
+	s := r.step(e.Step)
+	if s == nil {
+		r.watch = bounded(append(r.watch, e.Text))
+		return
+	}
+	s.out = append(s.out, e.Text)
+	if n := len(s.out) - runLines; n > 0 {
+		s.cut += n
+		s.out = s.out[n:]
+	}
+}
+
+func bounded(list []string) []string {
+	return list[max(len(list)-runLines, 0):]
+}
+
+// close marks the end of the events. An action that did not say how it ended is not known to have ended well.
+func (r *runView) close(now time.Time) {
+	r.ended = true
+	if r.outcome == "" {
+		r.outcome, r.reasons = actions.OutcomeUnknown, append(r.reasons, "it ended without saying how")
+	}
+	if r.endedAt.IsZero() {
+		r.endedAt = now
+	}
+	r.note = string(r.outcome)
+}
+
+// elapsed is how long it has been running, or ran.
+func (r *runView) elapsed(now time.Time) time.Duration {
+	if r.ended {
+		return r.endedAt.Sub(r.began)
+	}
+	return now.Sub(r.began)
+}
+
+// summary is the action in one line, for the header.
+func (r *runView) summary(now time.Time) line {
+	mark, tok := "▶", tokAccent
+	if r.ended {
+		mark, tok = outcomeMark(r.outcome)
+	}
+	out := ln(bold(tok, " "+mark+" "+r.note), sp(tokDim, " "+age(r.elapsed(now))+"  "), sp(tokText, r.plan.Title))
+	return out.put(tokDim, "  v shows it")
+}
+
+// Update scrolls.
+func (r *runView) Update(k tea.KeyPressMsg, keys *KeyMap, now time.Time, w, h int) {
+	n := len(r.content(now, w))
+	if !r.free {
+		r.scroll.top = n - h
+	}
+	if r.scroll.Update(k, keys, n, h) {
+		r.free = r.scroll.top < n-h
+	}
+}
+
+// content is all of it.
+func (r *runView) content(now time.Time, w int) []line {
+	var out []line
+	for i := range r.plan.Steps {
+		out = append(out, r.stepLines(i, now, w)...)
+	}
+	if len(r.watch) > 0 || r.note == "watching" {
+		mark, tok := "▶", tokAccent
+		if r.ended {
+			mark, tok = "✓", tokDim
+		}
+		out = append(out, ln(bold(tok, mark+" "), bold(tokText, "watch")))
+		for _, t := range r.watch {
+			out = append(out, ln(sp(tokFaint, "  │ "), sp(tokText, t)).wrap(w)...)
+		}
+	}
+	if r.ended {
+		out = append(out, nil)
+		out = append(out, r.verdict(w)...)
+	}
+	return out
+}
+
+// stepLines is one step with its output.
+func (r *runView) stepLines(i int, now time.Time, w int) []line {
+	step, s := &r.plan.Steps[i], &r.steps[i]
+	mark, tok, took := "·", tokFaint, ""
+	switch {
+	case s.err != "":
+		mark, tok, took = "✖", tokCrit, "failed after "+age(s.ended.Sub(s.began))
+	case !s.ended.IsZero():
+		mark, tok, took = "✓", tokOK, age(s.ended.Sub(s.began))
+	case !s.began.IsZero() && r.ended:
+		mark, tok, took = "?", tokWarn, "not known to have ended"
+	case !s.began.IsZero():
+		mark, tok, took = "▶", tokAccent, age(now.Sub(s.began))
+	case r.ended:
+		took = "not run"
+	}
+	name := bold(tokText, step.Name)
+	if s.began.IsZero() {
+		name = sp(tokFaint, step.Name)
+	}
+	head := ln(bold(tok, mark+" "), name)
+	if step.Host != "" {
+		head = head.put(tokDim, " on "+step.Host)
+	}
+	out := []line{head.put(tokDim, "  "+took).truncate(w)}
+	if !s.began.IsZero() {
+		out = append(out, ln(sp(tokFaint, "  $ "+commandLine(step.Argv))).truncate(w))
+	}
+	if s.cut > 0 {
+		out = append(out, ln(sp(tokDim, "  │ "+plural(s.cut, "line")+" before this, in the journal")))
+	}
+	for _, t := range s.out {
+		out = append(out, hangingLine(ln(sp(tokFaint, "  │ ")), ln(sp(tokText, t)), w)...)
+	}
+	if s.err != "" {
+		out = append(out, hangingLine(ln(sp(tokCrit, "  └ ")), ln(sp(tokText, s.err)), w)...)
+	}
+	return out
+}
+
+// verdict is how it ended, in a word with its shape, why, and the way back.
+func (r *runView) verdict(w int) []line {
+	mark, tok := outcomeMark(r.outcome)
+	out := []line{ln(bold(tok, mark+" "+string(r.outcome)), sp(tokDim, " after "+age(r.elapsed(time.Time{})))).truncate(w)}
+	for _, reason := range r.reasons {
+		out = append(out, hangingLine(ln(sp(tok, "  └ ")), ln(sp(tokText, reason)), w)...)
+	}
+	if r.plan.Undo != nil {
+		out = append(out, ln(bold(tokKey, "U"), sp(tokText, " undo: "+undoText(r.plan.Undo))).truncate(w))
+	}
+	return out
+}
+
+// View is what is on the screen now.
+func (r *runView) View(now time.Time, w, h int) []line {
+	lines := r.content(now, w)
+	if !r.free {
+		r.scroll.top = len(lines) - h
+	}
+	return r.scroll.window(lines, h)
+}
+
+// text is the output without its looks, to be copied.
+func (r *runView) text(now time.Time) string {
+	out := r.plan.Title + "\n"
+	for _, l := range r.content(now, 200) {
+		out += l.String() + "\n"
+	}
+	return out
+}

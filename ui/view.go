@@ -1,0 +1,223 @@
+package ui
+
+import (
+	"strings"
+	"time"
+
+	"charm.land/bubbles/v2/key"
+	tea "charm.land/bubbletea/v2"
+	"github.com/nexgate-hq/nexops/fleet"
+)
+
+// spinner are the pictures of something that takes its time.
+const spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+// View draws the screen. It changes nothing but to note that the dialog has been drawn.
+func (m *Model) View() tea.View {
+	if m.frame.valid {
+		return m.frame.view
+	}
+	v := tea.NewView("")
+	if m.w > 0 && m.h > 0 {
+		v = tea.NewView(encodeFrame(m.compose(), m.th, m.w))
+	}
+	v.AltScreen = true
+	v.WindowTitle = Sanitize("nexops " + m.o.Environment)
+	if m.o.Mouse {
+		v.MouseMode = tea.MouseModeCellMotion
+	}
+	m.frame = frameCache{view: v, valid: true}
+	return v
+}
+
+// arrange is where everything stands now.
+func (m *Model) arrange() arrangement {
+	want := wish{focus: m.view.focus, zoom: m.view.zoom, notices: len(notices(m, m.o.Now()))}
+	if m.view.run {
+		want.focus = paneDetail
+	}
+	want.listRows = m.list.wantRows(m.h)
+	return arrange(m.w, m.h, want)
+}
+
+// bare reports whether panes go without a whole border.
+func (m *Model) bare() bool { return m.h < roomyHeight }
+
+func (m *Model) subject() subject {
+	return subject{service: m.list.service(), offers: m.offers, now: m.o.Now(), o: &m.o}
+}
+
+// compose is the whole frame as lines.
+func (m *Model) compose() []line {
+	now := m.o.Now()
+	frame := make([]line, m.h)
+	a := m.arrange()
+	if a.tooSmall {
+		frame[m.h/2] = ln(sp(tokWarn, "terminal too small: "), sp(tokText, itoa(m.w)+"x"+itoa(m.h)+", at least 40x10"))
+		return frame
+	}
+	frame[0] = header(m, m.w, now)
+	stack(frame, a.notice, notices(m, now))
+	if !a.list.empty() {
+		stack(frame, a.list, m.listBox(a.list, now))
+	}
+	if !a.detail.empty() {
+		stack(frame, a.detail, m.detailBox(a.detail, now))
+	}
+	frame[m.h-1] = m.footer()
+	m.overlays(frame)
+	return frame
+}
+
+func (m *Model) border(p pane) token {
+	if m.view.focus == p {
+		return tokFocus
+	}
+	return tokBorder
+}
+
+// listBox is the attention list in its border.
+func (m *Model) listBox(r rect, now time.Time) []line {
+	title := ln(bold(tokTitle, "services"), sp(tokDim, " by attention"))
+	var status line
+	switch {
+	case m.list.typing:
+		title = append(ln(bold(tokTitle, "services"), bold(tokKey, " /")), m.list.in.view()...)
+		status = m.countLine()
+	case m.list.filter != "":
+		title = ln(bold(tokTitle, "services"), bold(tokKey, " /"+m.list.filter), sp(tokDim, "  esc clears"))
+		status = m.countLine()
+	case len(m.list.shown) > 0:
+		status = ln(sp(tokDim, itoa(m.list.cursor+1)+"/"+itoa(len(m.list.shown))))
+	}
+	var body []line
+	switch {
+	case m.snap == nil || len(m.snap.Services) == 0:
+		body = m.emptyLines(now)
+	case len(m.list.shown) == 0:
+		body = []line{nil, ln(sp(tokDim, "  no service matches "), sp(tokText, m.list.filter), sp(tokDim, ", esc shows all"))}
+	default:
+		body = m.list.View(now)
+	}
+	return boxed(title, status, body, r, m.border(paneList), m.bare())
+}
+
+func (m *Model) countLine() line {
+	all := 0
+	if m.snap != nil {
+		all = len(m.snap.Services)
+	}
+	return ln(sp(tokDim, itoa(len(m.list.shown))+" of "+itoa(all)))
+}
+
+// emptyLines says why there is no row: nothing has answered yet, or there is nothing.
+func (m *Model) emptyLines(now time.Time) []line {
+	if m.snap == nil {
+		return []line{nil, ln(sp(tokInfo, "  ◌ connecting to "+m.o.Environment+"…")), ln(sp(tokDim, "    rows appear as soon as the first source has answered"))}
+	}
+	waiting := false
+	for _, s := range m.snap.Sources {
+		waiting = waiting || s.State == fleet.SourceConnecting
+	}
+	out := []line{nil}
+	if waiting {
+		out = append(out, ln(sp(tokInfo, "  ◌ connecting to "+m.o.Environment+"…")))
+	} else {
+		out = append(out, ln(sp(tokText, "  no service is seen in "), bold(tokAccent, m.o.Environment), sp(tokDim, ": none is running, none is desired")))
+	}
+	out = append(out, nil)
+	for _, s := range m.snap.Sources {
+		row := ln(sp(tokText, "  "), sp(tokDim, string(s.ID))).pad(26)
+		switch {
+		case s.State == fleet.SourceConnecting:
+			row = row.put(tokInfo, "◌ connecting…")
+		case troubled(s, now):
+			row = row.put(tokCrit, "✖ ").put(tokText, s.Error)
+		default:
+			row = row.put(tokOK, "● ok ").put(tokDim, s.Detail)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+// detailBox is the selected service, or the running action, in its border.
+func (m *Model) detailBox(r rect, now time.Time) []line {
+	in := inside(r, m.bare())
+	if m.view.run && m.flow.run != nil {
+		run := m.flow.run
+		title := ln(bold(tokTitle, run.plan.Title))
+		mark, tok := "▶", tokAccent
+		if run.ended {
+			mark, tok = outcomeMark(run.outcome)
+		}
+		status := ln(bold(tok, mark+" "+run.note), sp(tokDim, " "+age(run.elapsed(now))))
+		return boxed(title, status, run.View(now, in.w, in.h), r, m.border(paneDetail), m.bare())
+	}
+	return boxed(m.detail.title(m.list.service(), r.w), m.detail.status(), m.detail.View(m.subject()), r, m.border(paneDetail), m.bare())
+}
+
+// footer is a note, or the keys that matter now.
+func (m *Model) footer() line {
+	if len(m.view.note) > 0 {
+		return append(ln(sp(tokText, " ")), m.view.note...).truncate(m.w)
+	}
+	tail := ln(sp(tokText, "  "))
+	for _, b := range []key.Binding{m.keys.Screen.Palette, m.keys.Screen.Help, m.keys.Screen.Quit} {
+		tail = append(tail, hint(b)...)
+	}
+	out := ln(sp(tokText, " "))
+	for _, l := range m.hints() {
+		if out.width()+l.width()+tail.width() > m.w {
+			break
+		}
+		out = append(out, l...)
+	}
+	return append(out, tail[1:]...)
+}
+
+func hint(b key.Binding) line {
+	if !b.Enabled() {
+		return nil
+	}
+	h := b.Help()
+	return ln(bold(tokKey, firstWord(h.Key)), sp(tokDim, " "+h.Desc+"  "))
+}
+
+func firstWord(s string) string {
+	w, _, _ := strings.Cut(s, " ")
+	return w
+}
+
+// hints are the keys of the situation, the most useful first.
+func (m *Model) hints() []line {
+	var out []line
+	k := &m.keys
+	if m.flow.running() == runEnded && m.view.run {
+		out = append(out, hint(k.Undo))
+	}
+	for i, o := range m.offers {
+		if o.offer.Enabled {
+			out = append(out, hint(k.Act[i]))
+			continue
+		}
+		out = append(out, ln(sp(tokFaint, o.spec.Key+" "+o.spec.Title+"  ")))
+	}
+	var list []key.Binding
+	switch {
+	case m.view.run:
+		list = []key.Binding{k.Screen.Back, k.Screen.Copy}
+	case m.view.focus == paneDetail && m.detail.tab == tabLogs:
+		list = []key.Binding{k.Log.Follow, k.Log.Search, k.Log.Next, k.Log.Only, k.Log.Wrap, k.Log.Raw, k.Screen.Zoom, k.Screen.Back}
+	case m.view.focus == paneDetail && m.detail.tab == tabInspect:
+		list = []key.Binding{k.Log.Search, k.Log.Next, k.Log.Wrap, k.Screen.Copy, k.Screen.Zoom, k.Screen.Back}
+	case m.view.focus == paneDetail:
+		list = []key.Binding{k.Tabs.Logs, k.Tabs.Metrics, k.Tabs.Changes, k.Tabs.Inspect, k.Screen.Zoom, k.Screen.Copy, k.Screen.Back}
+	default:
+		list = []key.Binding{k.Screen.Enter, k.Tabs.Logs, k.Tabs.Metrics, k.Tabs.Changes, k.Screen.Filter, k.ViewRun}
+	}
+	for _, b := range list {
+		out = append(out, hint(b))
+	}
+	return out
+}
