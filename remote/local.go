@@ -1,0 +1,92 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// termGrace is how long a cancelled command has to end by itself.
+const termGrace = 2 * time.Second
+
+// localHost is this machine. It holds nothing open.
+type localHost struct{ name string }
+
+// Local gives this machine under a config name.
+func Local(name string) Host { return localHost{name: name} }
+
+func (h localHost) Name() string    { return h.name }
+func (h localHost) Address() string { return LocalAddress }
+func (h localHost) Close() error    { return nil }
+
+func (h localHost) Run(ctx context.Context, cmd Command) (Result, error) {
+	prog := "command"
+	if len(cmd.Argv) > 0 {
+		prog = Clean(cmd.Argv[0])
+	}
+	fail := func(err error) error { return fmt.Errorf("local %s: run %s: %w", h.name, prog, err) }
+	if err := checkCommand(cmd); err != nil {
+		return Result{}, fail(&notStarted{err})
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, fail(&notStarted{err})
+	}
+	c := exec.CommandContext(ctx, cmd.Argv[0], cmd.Argv[1:]...) // #nosec G204 -- running what the caller planned is the purpose
+	c.Dir = ProcessOptions().expand(cmd.Dir)
+	if len(cmd.Env) > 0 {
+		c.Env = append(c.Environ(), envList(cmd.Env)...)
+	}
+	stdout, stderr := newCapture(cmd.Stdout, maxOutput), newCapture(cmd.Stderr, maxOutput)
+	c.Stdin, c.Stdout, c.Stderr = cmd.Stdin, stdout, stderr
+	c.WaitDelay = termGrace
+	ownGroup(c)
+	if err := c.Start(); err != nil {
+		return Result{}, fail(&notStarted{cause(err)})
+	}
+	err := c.Wait()
+	if ctx.Err() != nil {
+		killGroup(c) // what the command left behind
+		return result(-1, stdout, stderr), fail(fmt.Errorf("stopped before its end: %w", context.Cause(ctx)))
+	}
+	code := c.ProcessState.ExitCode()
+	if sig, ok := signalOf(c.ProcessState); ok {
+		code = 128 + sig
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return result(code, stdout, stderr), fail(err)
+	}
+	return result(code, stdout, stderr), nil
+}
+
+func (h localHost) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, address)
+	if err == nil {
+		return conn, nil
+	}
+	if network != "unix" {
+		return nil, fmt.Errorf("local %s: %w", h.name, err)
+	}
+	return nil, fmt.Errorf("local %s: %w", h.name, &SocketError{
+		Host: h.name, Path: address, User: ProcessOptions().User, Problem: socketProblem(err), Err: err,
+	})
+}
+
+func socketProblem(err error) SocketProblem {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return SocketMissing
+	case errors.Is(err, fs.ErrPermission):
+		return SocketDenied
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return SocketDead
+	default:
+		return SocketUnknown
+	}
+}
