@@ -49,43 +49,36 @@ func chooseColumns(w int, e extents) []column {
 	type candidate struct {
 		column
 		priority int
+		spark    int // priority of its sparkline, 0 for none
+		metric   fleet.MetricName
 	}
 	// The priorities: what is it, which version, does it fail, what changed; then the state, the
 	// place, and the figures by how often they decide something.
 	all := []candidate{
-		{column{"service", e.service, false, serviceCell}, 0},
-		{column{"host", e.host, false, hostCell}, 5},
-		{column{"state", 14, false, stateCell}, 4},
-		{column{"version", e.version, false, versionCell}, 1},
-		{column{"rps", 6, true, metricCell(fleet.MetricRPS, false)}, 6},
-		{column{"errors", 6, true, metricCell(fleet.MetricErrorRatio, false)}, 2},
-		{column{"p95", 6, true, metricCell(fleet.MetricP95, false)}, 7},
-		{column{"cpu", 5, true, cpuCell}, 10},
-		{column{"memory", 10, true, memoryCell}, 9},
-		{column{"↻", 3, true, restartCell}, 12},
-		{column{"log err", 7, true, metricCell(fleet.MetricLogErrors, false)}, 8},
-		{column{"last change", e.change, false, changeCell}, 3},
+		{column: column{"service", e.service, false, serviceCell}, priority: 0},
+		{column: column{"host", e.host, false, hostCell}, priority: 5},
+		{column: column{"state", 14, false, stateCell}, priority: 4},
+		{column: column{"version", e.version, false, versionCell}, priority: 1},
+		{metricColumn("rps", 6, fleet.MetricRPS), 6, 12, fleet.MetricRPS},
+		{metricColumn("errors", 6, fleet.MetricErrorRatio), 2, 8, fleet.MetricErrorRatio},
+		{column: metricColumn("p95", 6, fleet.MetricP95), priority: 7},
+		{column: column{"cpu", 5, true, cpuCell}, priority: 11},
+		{column: column{"memory", 10, true, memoryCell}, priority: 10},
+		{column: column{"↻", 3, true, restartCell}, priority: 14},
+		{metricColumn("log err", 7, fleet.MetricLogErrors), 9, 13, fleet.MetricLogErrors},
+		{column: column{"last change", e.change, false, changeCell}, priority: 3},
 	}
 	free := w - 2 // the mark and its space
 	taken := make([]bool, len(all))
-	for p := range len(all) + 1 {
+	for p := range len(all) + 4 {
 		for i := range all {
-			if all[i].priority == p && all[i].width+gapWidth <= free {
-				taken[i], free = true, free-all[i].width-gapWidth
-			}
-		}
-	}
-	// What is left over becomes sparklines, the most telling first.
-	sparks := []struct {
-		title string
-		name  fleet.MetricName
-	}{{"errors", fleet.MetricErrorRatio}, {"rps", fleet.MetricRPS}, {"log err", fleet.MetricLogErrors}}
-	for _, s := range sparks {
-		for i := range all {
-			if taken[i] && all[i].title == s.title && free >= sparkWidth+1 {
-				all[i].width += sparkWidth + 1
-				all[i].cell = metricCell(s.name, true)
-				free -= sparkWidth + 1
+			c := &all[i]
+			switch {
+			case c.priority == p && c.width+gapWidth <= free:
+				taken[i], free = true, free-c.width-gapWidth
+			case c.spark == p && p > 0 && taken[i] && sparkWidth+1 <= free:
+				c.width, free = c.width+sparkWidth+1, free-sparkWidth-1
+				c.cell = metricCell(c.metric, true)
 			}
 		}
 	}
@@ -96,6 +89,10 @@ func chooseColumns(w int, e extents) []column {
 		}
 	}
 	return out
+}
+
+func metricColumn(title string, w int, name fleet.MetricName) column {
+	return column{title, w, true, metricCell(name, false)}
 }
 
 func hostText(s *fleet.Service) string {
@@ -194,12 +191,24 @@ func metricCell(name fleet.MetricName, withSpark bool) func(*fleet.Service, time
 		if !withSpark {
 			return out
 		}
-		st := tokDim
+		st := tokChart
 		if tok == tokCrit || tok == tokWarn {
 			st = tok
 		}
-		return out.add(sp(tokText, " "), sp(st, spark(recentValues(m.Series), sparkWidth)))
+		return out.add(sp(tokText, " "), sp(st, spark(recentValues(m.Series), sparkWidth, sparkFloor(m.Unit))))
 	}
+}
+
+// sparkFloor is what a full sparkline means at least: 5 % of requests, 10 lines a minute.
+func sparkFloor(u fleet.Unit) float64 {
+	switch u {
+	case fleet.UnitRatio:
+		return 0.05
+	case fleet.UnitPerMinute:
+		return 10
+	case fleet.UnitPerSecond, fleet.UnitSeconds, fleet.UnitCores, fleet.UnitBytes, fleet.UnitBool, fleet.UnitNone:
+	}
+	return 0
 }
 
 // recentValues are the samples of the last quarter of a series: what a short sparkline can tell.

@@ -115,7 +115,7 @@ func (p *detailPane) Update(msg tea.Msg, keys *KeyMap, s subject) tea.Cmd {
 func (p *detailPane) content(s subject) []line {
 	switch p.tab {
 	case tabOverview:
-		return overview(s, p.w)
+		return overview(s, p.w, p.h)
 	case tabMetrics:
 		return metricsView(s, p.w, p.h)
 	case tabChanges:

@@ -118,6 +118,14 @@ func seconds(v float64) string {
 	}
 }
 
+// perTime writes a rate; nothing needs no unit.
+func perTime(v float64, unit string) string {
+	if v == 0 {
+		return "0"
+	}
+	return figure(v) + unit
+}
+
 // quantity writes a figure in its unit.
 func quantity(u fleet.Unit, v float64) string {
 	if math.IsNaN(v) {
@@ -125,9 +133,9 @@ func quantity(u fleet.Unit, v float64) string {
 	}
 	switch u {
 	case fleet.UnitPerSecond:
-		return figure(v) + "/s"
+		return perTime(v, "/s")
 	case fleet.UnitPerMinute:
-		return figure(v) + "/m"
+		return perTime(v, "/m")
 	case fleet.UnitRatio:
 		return ratio(v)
 	case fleet.UnitSeconds:

@@ -28,7 +28,7 @@ func boxed(title, status line, body []line, r rect, border token, bare bool) []l
 	if n := status.width(); n > 0 && fill >= n+4 {
 		top = top.put(border, " "+strings.Repeat("─", fill-n-3)+" ")
 		top = append(top, status...)
-		top = top.put(border, " ╮")
+		top = top.put(border, " ─╮")
 	} else {
 		top = top.put(border, " "+strings.Repeat("─", max(fill, 0))+"╮")
 	}
@@ -38,9 +38,13 @@ func boxed(title, status line, body []line, r rect, border token, bare bool) []l
 		if i < len(body) {
 			l = body[i]
 		}
-		row := ln(sp(border, "│"))
-		row = append(row, l.pad(r.w-2)...)
-		out = append(out, row.put(border, "│"))
+		edge := mod(0)
+		if len(l) > 0 {
+			edge = l[len(l)-1].mod & modSel // the selected row reaches from border to border
+		}
+		air := span{text: " ", tok: tokText, mod: edge}
+		row := append(ln(sp(border, "│"), air), l.pad(r.w-4)...)
+		out = append(out, append(row, air, sp(border, "│")))
 	}
 	return append(out, ln(sp(border, "╰"+strings.Repeat("─", r.w-2)+"╯")))
 }

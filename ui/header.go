@@ -25,7 +25,7 @@ func header(m *Model, w int, now time.Time) line {
 	} else {
 		segs = append(segs, countSegments(m.snap)...)
 		segs = append(segs, hostSegment(m.snap)...)
-		segs = append(segs, sourceSegments(m.snap, now)...)
+		segs = append(segs, sourceSegments(m.snap, now, len(notices(m, now)) <= m.h/8)...)
 	}
 	segs = append(segs, segment{[]line{clock, nil}, 3})
 	return joinSegments(segs, w)
@@ -126,12 +126,15 @@ func groupSources(all []fleet.SourceStatus) []sourceGroup {
 
 // sourceSegments is each kind of source with its state; a kind of which one
 // stands for each host says nothing while all of them are well: the hosts do.
-func sourceSegments(snap *fleet.Snapshot, now time.Time) []segment {
+func sourceSegments(snap *fleet.Snapshot, now time.Time, told bool) []segment {
 	var out []segment
 	for _, g := range groupSources(snap.Sources) {
 		ok := 0
 		for _, s := range g.all {
 			if troubled(s, now) {
+				if told && len(s.Hosts) == 1 {
+					continue // the count of hosts and the line below say it
+				}
 				out = append(out, troubledSegment(s, len(g.all) > 1, now))
 				continue
 			}

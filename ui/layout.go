@@ -9,9 +9,9 @@ func (r rect) contains(x, y int) bool {
 	return x >= r.x && x < r.x+r.w && y >= r.y && y < r.y+r.h
 }
 
-// inner is the place inside a border.
+// inner is the place inside a border and a column of air.
 func (r rect) inner() rect {
-	return rect{r.x + 1, r.y + 1, max(r.w-2, 0), max(r.h-2, 0)}
+	return rect{r.x + 2, r.y + 1, max(r.w-4, 0), max(r.h-2, 0)}
 }
 
 // pane names what can have the keys.

@@ -304,7 +304,7 @@ func (p *listPane) row(s *fleet.Service, cols []column, now time.Time) line {
 // reasonRow says in words what is wrong, the worst first.
 func reasonRow(s *fleet.Service, now time.Time, w int) line {
 	out := ln(sp(tokFaint, "  └ "))
-	if s.Stale {
+	if s.Stale && (len(s.Reasons) == 0 || s.Reasons[0].Code != "host_unreachable") {
 		out = out.put(tokDim, "as of "+since(now, s.Seen)+" ago · ")
 	}
 	for i, r := range s.Reasons {

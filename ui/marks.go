@@ -106,6 +106,9 @@ func stateWord(s *fleet.Service) (word string, from time.Time, tok token) {
 		from = s.Reasons[0].Since
 	}
 	if n := len(s.Instances); n > 1 && s.Health != fleet.HealthUnknown && s.Health != fleet.HealthDown {
+		if word == "running" {
+			word = "up"
+		}
 		word = itoa(up) + "/" + itoa(n) + " " + short(word, 9)
 	}
 	return word, from, tok

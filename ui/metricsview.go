@@ -55,29 +55,30 @@ func metricsView(s subject, w, h int) []line {
 		return []line{ln(sp(tokDim, "no source reports a metric of "+s.service.Key.Name))}
 	}
 	cols := max(min(w/52, 3), 1)
-	const gap = 3
-	cw := (w - gap*(cols-1)) / cols
 	bands := (len(names) + cols - 1) / cols
-	rows := min(max((h-bands*3)/bands, 2), 6)
+	rows := min(max((h-bands*3+1)/bands, 2), 10)
 	var out []line
 	for i := 0; i < len(names); i += cols {
-		var cards [][]line
-		for _, n := range names[i:min(i+cols, len(names))] {
-			cards = append(cards, metricCard(s, n, cw, rows))
-		}
-		for r := range rows + 2 {
-			var l line
-			for c := range cards {
-				if c > 0 {
-					l = l.put(tokText, strings.Repeat(" ", gap))
-				}
-				l = append(l, cards[c][r].pad(cw)...)
-			}
-			out = append(out, l)
-		}
+		out = append(out, metricBand(s, names[i:min(i+cols, len(names))], cols, w, rows)...)
 		out = append(out, nil)
 	}
 	return out[:len(out)-1]
+}
+
+// metricBand is charts side by side.
+func metricBand(s subject, names []fleet.MetricName, cols, w, rows int) []line {
+	const gap = 3
+	cw := (w - gap*(cols-1)) / cols
+	out := make([]line, rows+2)
+	for c, n := range names {
+		for r, l := range metricCard(s, n, cw, rows) {
+			if c > 0 {
+				out[r] = out[r].put(tokText, strings.Repeat(" ", gap))
+			}
+			out[r] = append(out[r], l.pad(cw)...)
+		}
+	}
+	return out
 }
 
 // metricCard is one chart: title and figures, bars, time axis with the deploys on it.
@@ -96,7 +97,7 @@ func metricCard(s subject, name fleet.MetricName, w, rows int) []line {
 		extremes = ln(sp(tokFaint, "min "), sp(tokDim, quantity(m.Unit, lo)), sp(tokFaint, " max "), sp(tokDim, quantity(m.Unit, hi)))
 	}
 	out := []line{sides(head, extremes, w)}
-	st := tokAccent
+	st := tokChart
 	if tok == tokCrit || tok == tokWarn {
 		st = tok
 	}
@@ -113,8 +114,11 @@ func axis(s subject, series fleet.Series, w int) line {
 		return ln(sp(tokFaint, strings.Repeat("─", w)))
 	}
 	from, to := series.Start, series.At(n-1)
-	left, right := s.o.clock(from, "15:04"), s.o.clock(to, "15:04")
-	ruler := []rune(left + strings.Repeat("─", max(w-len(left)-len(right), 0)) + right)
+	ruler := []rune(strings.Repeat("─", w))
+	if w >= 20 {
+		copy(ruler, []rune(s.o.hour(from)))
+		copy(ruler[w-5:], []rune(s.o.hour(to)))
+	}
 	toks := make([]token, len(ruler))
 	for i := range toks {
 		toks[i] = tokFaint
@@ -123,6 +127,9 @@ func axis(s subject, series fleet.Series, w int) line {
 		x := position(c.At, from, to, w)
 		if x < 0 || x >= len(ruler) || c.Kind != fleet.ChangeDeploy && c.Kind != fleet.ChangeAction {
 			continue
+		}
+		if x >= w-6 { // the mark says more than the hour it stands on
+			copy(ruler[w-5:], []rune("─────"))
 		}
 		ruler[x], toks[x] = '▲', tokWarn
 	}

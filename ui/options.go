@@ -73,6 +73,14 @@ func (o Options) defaults() Options {
 	return o
 }
 
+// hour writes hours and minutes, for where there is little room.
+func (o *Options) hour(t time.Time) string {
+	if o.UTC {
+		return t.UTC().Format("15:04")
+	}
+	return t.Local().Format("15:04")
+}
+
 // clock writes a time of day in the zone that was asked for.
 func (o *Options) clock(t time.Time, layout string) string {
 	if o.UTC {

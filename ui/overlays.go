@@ -21,16 +21,16 @@ func (m *Model) overlays(frame []line) {
 	case overlayHelp:
 		r := m.helpRect()
 		lines := m.helpLines(r.w - 4)
-		body := inset(m.view.help.window(lines, r.h-2))
+		body := m.view.help.window(lines, r.h-2)
 		over(frame, r, boxed(ln(bold(tokTitle, "keys")), ln(sp(tokDim, "any other key closes")), body, r, tokFocus, false), m.w)
 	case overlayPalette:
 		r := rect{max((m.w-72)/2, 1), min(2, m.h/6), min(72, m.w-2), min(16, m.h-4)}
-		body := inset(m.view.palette.View(r.w-4, r.h-2))
+		body := m.view.palette.View(r.w-4, r.h-2)
 		over(frame, r, boxed(ln(bold(tokTitle, "command")), ln(sp(tokDim, "tab completes")), body, r, tokFocus, false), m.w)
 	case overlayQuit:
 		r := centered(m.w, m.h, 64, 7)
 		ask := append(ln(sp(tokText, "or type "), bold(tokAccent, "quit"), sp(tokText, " and leave it to the journal: ")), m.view.quit.view()...)
-		body := inset([]line{ln(bold(tokWarn, "▲ an action is running")), ln(sp(tokText, m.running())), nil, ln(bold(tokKey, "enter"), sp(tokText, " waits")), ask})
+		body := []line{ln(bold(tokWarn, "▲ an action is running")), ln(sp(tokText, m.running())), nil, ln(bold(tokKey, "enter"), sp(tokText, " waits")), ask}
 		over(frame, r, boxed(ln(bold(tokTitle, "quit?")), nil, body, r, tokWarn, false), m.w)
 	case overlayNone:
 	}
@@ -43,22 +43,13 @@ func (m *Model) running() string {
 	return m.flow.intent.Action
 }
 
-// inset sets lines in by one column.
-func inset(lines []line) []line {
-	out := make([]line, len(lines))
-	for i, l := range lines {
-		out[i] = append(ln(sp(tokText, " ")), l...)
-	}
-	return out
-}
-
 func (m *Model) planningOverlay(frame []line) {
 	what := "making the plan: reads and preflights, changes nothing"
 	if m.flow.stage == flowStarting {
 		what = "starting"
 	}
 	n := utf8.RuneCountInString(spinner)
-	body := inset([]line{ln(sp(tokAccent, string([]rune(spinner)[m.flow.spin%n])+" "), sp(tokText, what)), ln(sp(tokDim, "  esc gives up"))})
+	body := []line{ln(sp(tokAccent, string([]rune(spinner)[m.flow.spin%n])+" "), sp(tokText, what)), ln(sp(tokDim, "  esc gives up"))}
 	r := centered(m.w, m.h, 64, 4)
 	title := m.flow.intent.Action
 	for _, t := range m.flow.intent.Targets {
@@ -97,7 +88,7 @@ func (m *Model) dialogOverlay(frame []line) {
 	if ok, _ := d.runnable(); !ok {
 		border = tokCrit
 	}
-	over(frame, r, boxed(ln(bold(tokTitle, d.plan.Title)), ln(sp(tokDim, "plan")), inset(body), r, border, false), m.w)
+	over(frame, r, boxed(ln(bold(tokTitle, d.plan.Title)), ln(sp(tokDim, "plan")), body, r, border, false), m.w)
 	d.drawn = true
 }
 

@@ -8,27 +8,38 @@ import (
 )
 
 // labelWidth is the room of the words at the left of the overview.
-const labelWidth = 10
+const labelWidth = 12
 
 func labelled(tok token, label string, rest line) line {
 	return append(ln(sp(tok, label)).pad(labelWidth), rest...)
 }
 
 // overview says what is wrong, why, what can be done, and what runs where.
-func overview(s subject, w int) []line {
+func overview(s subject, w, h int) []line {
 	svc := s.service
 	out := reasonLines(svc, s.now, w)
 	if svc.Suspect != nil {
 		out = append(out, hanging(tokAccent, "suspect", ln(bold(tokText, svc.Suspect.Text)), w)...)
 	}
+	out = append(out, offerLines(s.offers, w)...)
 	out = append(out, nil)
 	out = append(out, releaseLines(svc, s.now, w)...)
-	if acts := offerLines(s.offers, w); len(acts) > 0 {
-		out = append(out, nil)
-		out = append(out, acts...)
-	}
 	out = append(out, nil)
-	return append(out, instanceLines(svc, s.now, w)...)
+	out = append(out, instanceLines(svc, s.now, w)...)
+	return append(out, overviewCharts(s, w, h-len(out)-1)...)
+}
+
+// overviewCharts fills what is left of a large screen with the figures that decide most.
+func overviewCharts(s subject, w, room int) []line {
+	if room < 6 || w < 90 {
+		return nil
+	}
+	names := metricNames(s.service)
+	names = names[:min(len(names), min(max(w/38, 2), 4))]
+	if len(names) == 0 {
+		return nil
+	}
+	return append([]line{nil}, metricBand(s, names, len(names), w, min(room-3, 5))...)
 }
 
 // hanging wraps a text beside its label.

@@ -43,14 +43,15 @@ func extent(values []float64) (lo, hi float64, ok bool) {
 	return lo, hi, ok
 }
 
-// spark draws the values in n columns, from zero up; a gap where there is no value.
-func spark(values []float64, n int) string {
+// spark draws the values in n columns, from zero to at least floor; a gap where
+// there is no value. The floor keeps small figures from looking like large ones.
+func spark(values []float64, n int, floor float64) string {
 	cols := resample(values, n)
 	lo, hi, ok := extent(cols)
 	if !ok {
 		return strings.Repeat(" ", n)
 	}
-	lo = min(lo, 0)
+	lo, hi = min(lo, 0), max(hi, floor)
 	var b strings.Builder
 	for _, v := range cols {
 		b.WriteRune(bar(v, lo, hi))
