@@ -4,11 +4,12 @@ import (
 	"net/http"
 
 	"github.com/nexgate-hq/nexops/lab/sim/internal/memhttp"
+	"github.com/nexgate-hq/nexops/lab/sim/internal/prom"
 )
 
 // serveWatchers puts Prometheus and Loki on the loopback of the ops host.
 func (e *Estate) serveWatchers() {
-	e.prom, e.loki = memhttp.New(http.NotFoundHandler()), memhttp.New(http.NotFoundHandler())
+	e.prom, e.loki = memhttp.New(prom.New(e.world)), memhttp.New(http.NotFoundHandler())
 	e.prom.Start()
 	e.loki.Start()
 	ops := e.hosts["ops"].machine

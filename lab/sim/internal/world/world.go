@@ -43,6 +43,7 @@ type Host struct {
 	CPUs        int
 	Memory      int64
 	Booted      time.Time
+	Down        time.Time // it is cut off since; zero is not
 
 	images  map[string]bool // ids that lie on the host
 	live    map[string]*Container
@@ -103,6 +104,15 @@ func (w *World) Host(name string) (Host, bool) {
 		return Host{}, false
 	}
 	return *h, true
+}
+
+// SetDown cuts a machine off from those who watch it; the zero time joins it again.
+func (w *World) SetDown(host string, since time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h, ok := w.hosts[host]; ok {
+		h.Down = since
+	}
 }
 
 // Publish puts an image into the registry. ID and digest are made from its name when empty.
