@@ -3,6 +3,7 @@ package prometheus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"math"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/promql/promqltest"
 
 	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
 	"github.com/nexgate-hq/nexops/sources"
 )
 
@@ -155,3 +157,5 @@ func (n number) check(t *testing.T, facts fleet.Facts) {
 		t.Errorf("%s of %s: %v, want %v", n.metric, n.service, last, n.value)
 	}
 }
+
+func noHost(string) (remote.Host, error) { return nil, errors.New("no such host") }

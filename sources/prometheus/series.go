@@ -65,6 +65,7 @@ func (r reader) subject(q query, metric model.Metric) (subject fleet.Subject, na
 
 // read gives one fact a subject, sorted, and what could not be understood.
 func (r reader) read(q query, matrix model.Matrix) (facts []fleet.MetricFact, warnings []string) {
+	matrix = slices.DeleteFunc(matrix, func(s *model.SampleStream) bool { return s == nil }) // a "null" in the answer
 	bySubject := map[fleet.Subject]*combined{}
 	nameless := 0
 	twice := countedTwice(matrix)

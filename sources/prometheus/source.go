@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,7 +95,8 @@ func (s *Source) Close() error {
 type answer struct {
 	facts    []fleet.MetricFact
 	warnings []string
-	refused  error // the server is well but does not take this query
+	server   []string // what the server warns of
+	refused  error    // the server is well but does not take this query
 }
 
 // Observe asks for every metric over the last hour.
@@ -128,6 +130,7 @@ func (s *Source) Observe(ctx context.Context) (fleet.Facts, error) {
 func (s *Source) facts(answers []answer) (fleet.Facts, error) {
 	facts := fleet.Facts{}
 	refused := 0
+	var server []string
 	seen := map[fleet.MetricName]int{}
 	for i, a := range answers {
 		q := s.queries[i]
@@ -138,7 +141,10 @@ func (s *Source) facts(answers []answer) (fleet.Facts, error) {
 			facts.Warnings = append(facts.Warnings, q.refusal(a.refused))
 		}
 		facts.Warnings = append(facts.Warnings, a.warnings...)
+		server = append(server, a.server...)
 	}
+	slices.Sort(server)
+	facts.Warnings = append(facts.Warnings, sources.Bounded(slices.Compact(server))...)
 	if refused > 0 && refused == len(answers) {
 		return fleet.Facts{}, fmt.Errorf("prometheus %s: no query is accepted: %w", s.place, answers[0].refused)
 	}
@@ -180,8 +186,7 @@ func (s *Source) ask(ctx context.Context, q query, read reader) (answer, error) 
 	}
 	out.facts, out.warnings = read.read(q, matrix)
 	for _, w := range warnings {
-		out.warnings = append(out.warnings, string(q.name)+": "+remote.Clean(w))
+		out.server = append(out.server, "the server says: "+remote.Clean(w))
 	}
-	out.warnings = sources.Bounded(out.warnings)
 	return out, nil
 }
