@@ -190,6 +190,38 @@ func TestIncrementalAndForcePush(t *testing.T) {
 	want(t, "back", history(observe(t, s), "prod", "ai"), "5 1")
 }
 
+func TestImageFollowsTheServiceFile(t *testing.T) {
+	r := newRepo(t)
+	image := func(f fleet.Facts, service string) string {
+		for _, h := range f.Histories {
+			if h.Subject.Service == service {
+				return h.Releases[0].Image
+			}
+		}
+		return "no such service"
+	}
+	r.tag("ai", "1")
+	s := newSource(t, r.dir, options{})
+	want(t, "no file", image(observe(t, s), "ai"), "")
+	r.write("services/ai/service.yml", "services: {ai: {image: 'x/ai:${AI_TAG}'}}")
+	r.commit("file")
+	want(t, "a file came", image(observe(t, s), "ai"), "x/ai")
+	r.write("services/db/compose.yaml", "services: {db: {image: 'x/db:${DB_TAG}'}}")
+	r.tag("db", "1")
+	facts := observe(t, s)
+	want(t, "a new service", image(facts, "db"), "x/db")
+	want(t, "the old one", image(facts, "ai"), "x/ai")
+	r.write("services/ai/tag.env", "OTHER_TAG=1\n")
+	r.commit("another key")
+	want(t, "another key", image(observe(t, s), "ai"), "")
+	r.write("services/ai/service.yml", "services: {ai: {image: 'y/ai:${OTHER_TAG}'}}")
+	r.commit("file again")
+	want(t, "the file moved", image(observe(t, s), "ai"), "y/ai")
+	r.git("rm", "--quiet", "services/ai/service.yml")
+	r.commit("file removed")
+	want(t, "the file went", image(observe(t, s), "ai"), "")
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	r := newRepo(t)
 	for _, tag := range []string{"1", "2", "3", "4", "5"} {

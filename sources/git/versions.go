@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/nexgate-hq/nexops/fleet"
@@ -57,14 +58,21 @@ func (s *source) advance(ctx context.Context, old *branchState, head string, pat
 		grown, revs = true, old.Head+".."+head
 		state.Files = maps.Clone(old.Files)
 	}
-	edits, err := git.walk(ctx, repo, revs, patterns, editsKept(s.config.History))
+	edits, composed, err := git.walk(ctx, repo, revs, patterns, editsKept(s.config.History))
 	if err != nil {
 		return nil, false, err
 	}
 	if err := s.addVersions(ctx, edits, state, patterns); err != nil {
 		return nil, false, err
 	}
-	return state, grown, s.readImages(ctx, state, patterns)
+	stale := func(string) bool { return true }
+	if grown {
+		stale = func(file string) bool {
+			return composed[path.Dir(file)] || len(old.Files[file]) == 0 || key(old.Files[file]) != key(state.Files[file])
+		}
+		state.Images = maps.Clone(old.Images)
+	}
+	return state, grown, s.readImages(ctx, state, patterns, stale)
 }
 
 // editsKept bounds the edits of one file; a file edited more often without a
@@ -155,27 +163,22 @@ func (v *version) read(file, service string, content []byte, ok bool) {
 
 func problem(file string, err error) string { return clean(file, 120) + ": " + err.Error() }
 
-// prepend puts newer versions before older ones, drops those that repeat the
-// one before them in time, and keeps one more than history: the last one
-// may have begun earlier than what was read, and is only there to be compared with.
+// prepend puts newer versions before older ones and drops those that repeat the
+// one before them in time; only the name of the variable is taken from them. It keeps one
+// more than history: the last one may have begun earlier than what was
+// read, and is only there to be compared with.
 func prepend(newer, older []version, history int) []version {
-	var last *version
-	if len(older) > 0 {
-		last = &older[0]
-	}
-	var fresh []version // oldest first
-	for i := len(newer) - 1; i >= 0; i-- {
-		if last == nil || !newer[i].same(*last) {
-			fresh = append(fresh, newer[i])
+	all := slices.Clone(older)
+	slices.Reverse(all) // oldest first
+	for _, v := range slices.Backward(newer) {
+		if n := len(all); n > 0 && v.same(all[n-1]) {
+			all[n-1].Key = v.Key
+			continue
 		}
-		last = &newer[i]
+		all = append(all, v)
 	}
-	out := make([]version, 0, len(fresh)+len(older))
-	for i := len(fresh) - 1; i >= 0; i-- {
-		out = append(out, fresh[i])
-	}
-	out = append(out, older...)
-	return out[:min(len(out), history+1)]
+	slices.Reverse(all)
+	return all[:min(len(all), history+1)]
 }
 
 func serviceOf(patterns []pattern, file string) string {
@@ -190,16 +193,30 @@ func serviceOf(patterns []pattern, file string) string {
 // composeFiles are where the image of a service is looked for, beside its tag file.
 var composeFiles = [...]string{"service.yml", "service.yaml", "compose.yml", "compose.yaml", "docker-compose.yml"}
 
-// readImages finds the image of every service that has a tag file at the state's head.
-func (s *source) readImages(ctx context.Context, state *branchState, patterns []pattern) error {
-	state.Images = map[string]string{}
+// key is the variable of a tag file that is there now; "" when it cannot be read.
+func key(versions []version) string {
+	if len(versions) == 0 {
+		return ""
+	}
+	return versions[0].Key
+}
+
+// readImages finds the images of the services that have a tag file at the
+// state's head, where what is known is stale.
+func (s *source) readImages(ctx context.Context, state *branchState, patterns []pattern, stale func(file string) bool) error {
+	if state.Images == nil {
+		state.Images = map[string]string{}
+	}
 	var wanted []object
 	for file, versions := range state.Files {
-		if len(versions) == 0 || versions[0].Gone || strings.ContainsRune(file, '\n') {
+		if len(versions) == 0 || !stale(file) {
 			continue
 		}
-		service := serviceOf(patterns, file)
-		key := versions[0].Key
+		delete(state.Images, file)
+		if versions[0].Gone || strings.ContainsRune(file, '\n') {
+			continue
+		}
+		service, key := serviceOf(patterns, file), key(versions)
 		if key == "" {
 			key = TagKey(service)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,25 +31,31 @@ type edit struct {
 // walk lists the edits of the files that match, newest first, from one commit
 // (or one range "old..new"). Only first parents are followed, and a merge is
 // compared with its first parent: what a merge brings became desired with the
-// merge, by whoever merged. At most limit edits a file are kept.
-func (p program) walk(ctx context.Context, repo, revs string, patterns []pattern, limit int) (map[string][]edit, error) {
+// merge, by whoever merged. At most limit edits a file are kept. composed are the
+// folders in which a Compose file changed.
+func (p program) walk(ctx context.Context, repo, revs string, patterns []pattern, limit int) (
+	edits map[string][]edit, composed map[string]bool, err error,
+) {
 	args := []string{
 		"--literal-pathspecs", "log", "--first-parent", "-m", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-color",
 		"--no-ext-diff", "--encoding=UTF-8", "--format=tformat:%H%x00%ct%x00%an%x00%s", revs, "--",
 	}
 	args = append(args, folders(patterns)...)
-	edits := map[string][]edit{}
-	err := p.run(ctx, call{repo: repo, args: args, read: func(r io.Reader) error {
+	edits, composed = map[string][]edit{}, map[string]bool{}
+	err = p.run(ctx, call{repo: repo, args: args, read: func(r io.Reader) error {
 		return readLog(r, func(file string, e edit) {
-			if len(edits[file]) < limit && matches(patterns, file) {
+			switch {
+			case slices.Contains(composeFiles[:], path.Base(file)):
+				composed[path.Dir(file)] = true
+			case len(edits[file]) < limit && matches(patterns, file):
 				edits[file] = append(edits[file], e)
 			}
 		})
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("read history: %w", err)
+		return nil, nil, fmt.Errorf("read history: %w", err)
 	}
-	return edits, nil
+	return edits, composed, nil
 }
 
 func matches(patterns []pattern, file string) bool {
