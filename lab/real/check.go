@@ -23,6 +23,9 @@ func parts() []string {
 	return out
 }
 
+// patience is how long one part may take to say how it is.
+const patience = 3 * time.Second
+
 // Finding is one thing looked at by Status.
 type Finding struct {
 	What string
@@ -31,8 +34,6 @@ type Finding struct {
 
 // Status looks at everything once.
 func (l *Lab) Status(ctx context.Context) []Finding {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
 	var out []Finding
 	for _, name := range parts() {
 		_, ok := l.places.find(name)
@@ -47,6 +48,8 @@ func (l *Lab) Status(ctx context.Context) []Finding {
 			out = append(out, Finding{"containers " + h.name, l.healthy(ctx, h)})
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, 3*patience)
+	defer cancel()
 	t, err := l.Tunnel(ctx, ops)
 	if err != nil {
 		return append(out, Finding{"ssh ops", err})
@@ -77,6 +80,8 @@ func (l *Lab) WaitWhole(ctx context.Context) error {
 
 // healthy says whether a host runs exactly its services, all healthy.
 func (l *Lab) healthy(ctx context.Context, h hostPlan) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	client := unixClient(l.Hosts[h.name].DockerSocket)
 	defer client.CloseIdleConnections()
 	b, err := httpGet(ctx, client, "http://engine/containers/json?all=1")

@@ -116,7 +116,7 @@ func (l *Lab) StopEngine(host string) error { return l.signal(host+".dockerd", s
 // ContEngine lets a frozen Engine go on.
 func (l *Lab) ContEngine(host string) error { return l.signal(host+".dockerd", syscall.SIGCONT) }
 
-// KillEngine kills a host's Engine; its containers run on unwatched until StartEngine.
+// KillEngine kills a host's Engine; its containers run on, unwatched.
 func (l *Lab) KillEngine(ctx context.Context, host string) error {
 	return l.kill(ctx, host+".dockerd")
 }

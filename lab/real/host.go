@@ -68,7 +68,7 @@ LogLevel VERBOSE
 // files lays out the host's own folders before it boots.
 func (u *upper) files(h hostPlan, hostKey keyPair) error {
 	dir := u.host(h.name)
-	for _, d := range []string{"etc", "etc.work", "root", "opt", "srv", "tmp", "docker"} {
+	for _, d := range []string{"etc", "etc.work", "own/docker", "own/ssh", "root", "opt", "srv", "tmp", "docker"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return fmt.Errorf("make host %s: %w", h.name, err)
 		}
@@ -86,7 +86,7 @@ func (u *upper) files(h hostPlan, hostKey keyPair) error {
 		"cgroup-parent":       "/" + prefix + h.name,
 		"data-root":           dir + "/docker",
 		"hosts":               []string{"unix:///run/docker.sock", "unix://" + dir + "/docker.sock"},
-		"shutdown-timeout":    3,
+		"live-restore":        true, // an Engine that dies takes no container with it
 		"log-opts":            map[string]string{"max-size": "10m", "max-file": "3"},
 	})
 	if err != nil {
@@ -100,10 +100,10 @@ func (u *upper) files(h hostPlan, hostKey keyPair) error {
 		{"boot.sh", bootScript, 0o644},
 		{"etc/hostname", h.name + "\n", 0o644},
 		{"etc/hosts", u.etcHosts(h.name), 0o644},
-		{"etc/docker/daemon.json", string(daemon), 0o644},
-		{"etc/ssh/ssh_host_ed25519_key", string(hostKey.private), 0o600},
-		{"etc/ssh/ssh_host_ed25519_key.pub", hostKey.public + "\n", 0o644},
-		{"etc/ssh/sshd_config.lab", sshdConfig(u.ip(h)), 0o644},
+		{"own/docker/daemon.json", string(daemon), 0o644},
+		{"own/ssh/ssh_host_ed25519_key", string(hostKey.private), 0o600},
+		{"own/ssh/ssh_host_ed25519_key.pub", hostKey.public + "\n", 0o644},
+		{"own/ssh/sshd_config.lab", sshdConfig(u.ip(h)), 0o644},
 		{"root/.ssh/authorized_keys", authorized, 0o600},
 		{"root/.ssh/id_ed25519", string(u.pull.private), 0o600},
 		{"root/.ssh/known_hosts", u.knownHosts, 0o644},
@@ -191,8 +191,9 @@ func (p places) startSSHD(name string, st HostState) error {
 
 // startEngine starts the host's Engine and waits until it answers.
 func (p places) startEngine(ctx context.Context, name string, st HostState) error {
-	// A killed Engine leaves its pid file, and the next one refuses to start beside it.
-	stale := inside(st, "rm", "-f", "/run/docker.pid", "/run/docker.sock", st.DockerSocket)
+	// A killed Engine leaves pid files, and the next one waits for, or refuses to start
+	// beside, whatever has these pids now.
+	stale := inside(st, "rm", "-f", "/run/docker.pid", "/run/docker/containerd/containerd.pid", "/run/docker.sock", st.DockerSocket)
 	if _, err := run(ctx, stale...); err != nil {
 		return fmt.Errorf("start the engine of %s: %w", name, err)
 	}

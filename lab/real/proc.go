@@ -184,10 +184,14 @@ func runIn(ctx context.Context, dir string, env []string, stdin []byte, argv ...
 func until(ctx context.Context, what string, every time.Duration, ok func(context.Context) error) error {
 	t := time.NewTicker(every)
 	defer t.Stop()
+	err := errors.New("not looked at")
 	for {
-		err := ok(ctx)
-		if err == nil {
+		now := ok(ctx)
+		if now == nil {
 			return nil
+		}
+		if ctx.Err() == nil { // what the end of ctx made of it tells nothing
+			err = now
 		}
 		select {
 		case <-ctx.Done():
