@@ -98,7 +98,7 @@ func TestOneHostDeadAtStart(t *testing.T) {
 	}
 	term := ptytest.Start(t, nexops("--env", "prod"), 120, 40)
 	term.WaitFor(within, "hosts 1/2", "prod-2")
-	if err := e.StartHost("prod-2"); err != nil {
+	if err := e.StartHost(t.Context(), "prod-2"); err != nil {
 		t.Fatal(err)
 	}
 	term.WaitFor(within, "hosts 2/2")
