@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/nexgate-hq/nexops/lab/sim/internal/infra"
 	"github.com/nexgate-hq/nexops/lab/sim/internal/nexgate"
@@ -105,12 +106,19 @@ func (e *Estate) StopHost(host string) error {
 	return nil
 }
 
-// StartHost starts a host's sshd again, on the same port.
+// unplug cuts a host off from everybody, since some time.
+func (e *Estate) unplug(host string, ago time.Duration) {
+	e.world.SetDown(host, e.opts.Now().Add(-ago))
+	e.hosts[host].sshd.Stop()
+}
+
+// StartHost starts a host's sshd again, on the same port, and joins it to those who watch it.
 func (e *Estate) StartHost(ctx context.Context, host string) error {
 	h, ok := e.hosts[host]
 	if !ok {
 		return fmt.Errorf("sim: %w: %s", world.ErrNoHost, host)
 	}
+	e.world.SetDown(host, time.Time{})
 	if err := h.sshd.Start(ctx); err != nil {
 		return fmt.Errorf("sim: start %s: %w", host, err)
 	}

@@ -28,7 +28,7 @@ func incidents() map[string]incident {
 		"quiet":      {bumps: none, waiting: none, begin: nothing},
 		"bad-deploy": {bumps: release("ai", "0.4.2", "faster tokenizer", 6*time.Minute+pressAfter), waiting: drift, begin: nothing},
 		"crash-loop": {bumps: release("file-thunder", "3.2.2", "read config from vault", 8*time.Minute+pressAfter), waiting: drift, begin: nothing},
-		"host-down":  {bumps: none, waiting: drift, begin: func(e *Estate) { _ = e.StopHost("prod-2") }},
+		"host-down":  {bumps: none, waiting: drift, begin: func(e *Estate) { e.unplug("prod-2", 4*time.Minute) }},
 	}
 }
 
