@@ -70,7 +70,7 @@ type Demo interface {
 // DemoOptions say which estate in memory to start.
 type DemoOptions struct {
 	Incident string
-	Seed     int64
+	Seed     uint64
 }
 
 // flags are those of every command.

@@ -102,7 +102,7 @@ speak the real protocols on loopback, and actions work in it. Nothing outside is
 		},
 	}
 	cmd.PersistentFlags().StringVar(&o.Incident, "incident", "", "what goes wrong in it: bad-deploy (default), crash-loop, host-down, quiet")
-	cmd.PersistentFlags().Int64Var(&o.Seed, "seed", 1, "the same seed gives the same estate")
+	cmd.PersistentFlags().Uint64Var(&o.Seed, "seed", 1, "the same seed gives the same estate")
 	cmd.AddCommand(serve)
 	return cmd
 }
