@@ -1,0 +1,203 @@
+package redeploy
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// baseline is how a service did before, so that it can be said whether it does as well after.
+type baseline struct {
+	limits  Limits
+	figures map[fleet.MetricName]figure
+}
+
+// figure is one metric before.
+type figure struct {
+	had    bool    // there were numbers at all
+	usual  float64 // what it was in its good times of the last hour
+	latest float64 // what it was when the plan was made
+	limit  float64 // above it, it is worse
+}
+
+// watched are the metrics that are compared. Health and restarts are not metrics: they come from the engine.
+func watched() []fleet.MetricName {
+	return []fleet.MetricName{fleet.MetricErrorRatio, fleet.MetricP95, fleet.MetricLogErrors}
+}
+
+// baselineOf reads the figures before. The usual value is that of the better quarter of the last
+// hour: what runs now is most likely bad, which is why somebody redeploys.
+func baselineOf(svc *fleet.Service, limits Limits) baseline {
+	b := baseline{limits: limits, figures: map[fleet.MetricName]figure{}}
+	for _, name := range watched() {
+		m, ok := svc.Metrics[name]
+		if !ok {
+			continue
+		}
+		f := figure{latest: math.NaN(), usual: quartile(m.Series.Values)}
+		if m.Has {
+			f.latest = m.Latest
+		}
+		f.had = !math.IsNaN(f.usual) || m.Has
+		if math.IsNaN(f.usual) {
+			f.usual = f.latest
+		}
+		f.limit = limitOf(name, f.usual, limits)
+		b.figures[name] = f
+	}
+	return b
+}
+
+// quartile is the value that a quarter of the numbers stays under; NaN when there is none.
+func quartile(values []float64) float64 {
+	var v []float64
+	for _, x := range values {
+		if !math.IsNaN(x) && !math.IsInf(x, 0) {
+			v = append(v, x)
+		}
+	}
+	if len(v) == 0 {
+		return math.NaN()
+	}
+	sort.Float64s(v)
+	const part = 4
+	return v[len(v)/part]
+}
+
+// limitOf is how high a figure may be: about twice the usual, with room for noise, and never above the
+// configured limits.
+func limitOf(name fleet.MetricName, usual float64, l Limits) float64 {
+	const (
+		twice      = 2
+		noErrors   = 0.01 // of requests
+		noiseP95   = 0.25 // seconds
+		noiseLines = 10   // error lines a minute
+	)
+	if math.IsNaN(usual) {
+		usual = 0
+	}
+	switch name {
+	case fleet.MetricErrorRatio:
+		return math.Min(math.Max(twice*usual, noErrors), l.ErrorRatio)
+	case fleet.MetricP95:
+		limit := math.Max(twice*usual, usual+noiseP95)
+		if l.P95 > 0 {
+			limit = math.Min(limit, time.Duration(l.P95).Seconds())
+		}
+		return limit
+	default:
+		return math.Max(twice*usual, usual+noiseLines)
+	}
+}
+
+// comparison is the figures after against those before.
+type comparison struct {
+	words  []string // all of them, for the progress
+	worse  []string // reasons
+	notes  []string // what a good verdict does not rest on
+	unseen []string // what was there before and cannot be seen now
+}
+
+// compare looks at the figures as they are now.
+func (b baseline) compare(snap *fleet.Snapshot, svc *fleet.Service, up, now time.Time) comparison {
+	var c comparison
+	for _, name := range watched() {
+		before, known := b.figures[name]
+		m, ok := svc.Metrics[name]
+		if !known && !ok {
+			continue
+		}
+		if why := blindMetric(snap, m, up, now); ok && why != "" {
+			if before.had {
+				c.unseen = append(c.unseen, fmt.Sprintf("%s cannot be seen: %s", nameOf(name), why))
+			}
+			c.words = append(c.words, nameOf(name)+" not seen")
+			continue
+		}
+		if !ok || !m.Has {
+			c.without(name, m, before)
+			continue
+		}
+		limit := before.limit
+		if !known {
+			limit = limitOf(name, math.NaN(), b.limits)
+		}
+		c.words = append(c.words, fmt.Sprintf("%s %s", nameOf(name), value(name, m.Latest)))
+		if m.Latest > limit {
+			c.worse = append(c.worse, worseWords(name, m.Latest, before, limit))
+		}
+	}
+	if len(c.words) == 0 {
+		c.words = []string{"no metrics"}
+		c.notes = []string{"no metrics: health and restarts decided"}
+	}
+	return c
+}
+
+// without takes in a figure that has no number. No traffic is said, and counts neither way; figures of requests
+// that were there and are gone while there is traffic cannot be compared.
+func (c *comparison) without(name fleet.MetricName, m fleet.Metric, before figure) {
+	note := fmt.Sprintf("%s: %s", nameOf(name), orElse(remote.Clean(m.Note), "no data"))
+	c.words = append(c.words, note)
+	if before.had && name != fleet.MetricLogErrors && !strings.Contains(m.Note, "no traffic") {
+		c.unseen = append(c.unseen, note)
+		return
+	}
+	c.notes = append(c.notes, note)
+}
+
+// blindMetric says why a metric shows nothing from after the redeploy; "" when it does.
+func blindMetric(snap *fleet.Snapshot, m fleet.Metric, up, now time.Time) string {
+	for _, s := range snap.Sources {
+		if s.ID != m.Source {
+			continue
+		}
+		switch {
+		case s.State == fleet.SourceFailing:
+			return remote.Clean(string(s.ID) + " fails: " + s.Error)
+		case s.Stale(now) || !s.LastSuccess.After(up):
+			return string(s.ID) + " has said nothing since"
+		}
+	}
+	return ""
+}
+
+func worseWords(name fleet.MetricName, latest float64, before figure, limit float64) string {
+	was := "no figures before"
+	if before.had {
+		was = value(name, before.usual) + " usually"
+		if !math.IsNaN(before.latest) && before.latest > limit {
+			was += ", " + value(name, before.latest) + " right before"
+		}
+	}
+	return fmt.Sprintf("%s %s > %s (%s)", nameOf(name), value(name, latest), value(name, limit), was)
+}
+
+func nameOf(name fleet.MetricName) string {
+	switch name {
+	case fleet.MetricErrorRatio:
+		return "errors"
+	case fleet.MetricP95:
+		return "p95"
+	case fleet.MetricLogErrors:
+		return "log errors"
+	default:
+		return string(name)
+	}
+}
+
+func value(name fleet.MetricName, v float64) string {
+	switch name {
+	case fleet.MetricErrorRatio:
+		return fleet.Percent(v)
+	case fleet.MetricP95:
+		return fleet.Seconds(v)
+	default:
+		return fleet.Rate(v) + "/min"
+	}
+}

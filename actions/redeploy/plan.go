@@ -1,0 +1,271 @@
+package redeploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// planner makes one plan.
+type planner struct {
+	a      *action
+	snap   *fleet.Snapshot
+	svc    *fleet.Service
+	t      *target
+	intent actions.Intent
+	id     string
+	made   time.Time
+
+	surveys []*survey
+	checks  []actions.Check // of the whole, not of one host
+
+	// With tag_home = "git":
+	repo   *repo
+	head   string // of the branch
+	commit string // the one to push; "" when the branch has the tag already
+}
+
+func newPlanner(a *action, snap *fleet.Snapshot, svc *fleet.Service, t *target, intent actions.Intent) *planner {
+	now := a.deps.Now()
+	return &planner{a: a, snap: snap, svc: svc, t: t, intent: intent, id: actions.NewPlanID(now), made: now}
+}
+
+func (p *planner) check(state actions.CheckState, name, format string, args ...any) {
+	p.checks = append(p.checks, actions.Check{Name: name, State: state, Detail: fmt.Sprintf(format, args...)})
+}
+
+// plan asks all hosts at once and puts together what they say.
+func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
+	p.check(actions.CheckOK, "facts", "%s old", fleet.Ago(p.snap.At.Sub(p.svc.Seen)))
+	if p.a.cfg.TagHome == HomeGit {
+		p.prepareGit(ctx)
+	}
+	p.surveys = make([]*survey, len(p.t.hosts))
+	var asking sync.WaitGroup
+	for i, pl := range p.t.hosts {
+		asking.Go(func() { p.surveys[i] = p.survey(ctx, pl) })
+	}
+	asking.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("the hosts were not asked to the end: %w", err)
+	}
+	if p.nothingToDo() {
+		return nil, errThere
+	}
+	p.checkSame()
+	p.checkReconciler()
+	if p.repo != nil {
+		p.prepareCommit(ctx)
+	}
+	return p.assemble(), nil
+}
+
+// nothingToDo reports whether all runs and all files already are as wanted.
+func (p *planner) nothingToDo() bool {
+	if !p.t.there(p.svc) {
+		return false
+	}
+	for _, s := range p.surveys {
+		if s.tag != p.t.to.Tag {
+			return false
+		}
+	}
+	return true
+}
+
+// checkSame compares the digests that the hosts have under the tag.
+func (p *planner) checkSame() {
+	first := ""
+	for _, s := range p.surveys {
+		switch {
+		case s.digest == "" || s.digest == first:
+		case first == "":
+			first = s.digest
+		default:
+			p.check(actions.CheckFail, "same image everywhere", "%s is %s on one host and %s on another: the tag was moved",
+				p.t.to.Version(), fleet.ShortDigest(first), fleet.ShortDigest(s.digest))
+			return
+		}
+	}
+}
+
+// checkReconciler says what the next sync or pull would do to the release that is put back.
+func (p *planner) checkReconciler() {
+	const name = "reconciler"
+	desired := p.svc.Releases.Desired
+	switch {
+	case p.repo != nil:
+		p.check(actions.CheckOK, name, "the tag commit makes git desire %s: the next sync keeps it", p.t.to.Version())
+	case desired.IsZero():
+		p.check(actions.CheckOK, name, "nothing is known to desire a release")
+	case desired.Tag == p.t.to.Tag:
+		p.check(actions.CheckOK, name, "git desires %s as well", desired.Version())
+	default:
+		p.check(actions.CheckWarn, name, "git still desires %s (%s): the next pull or sync brings it back, revert that commit too",
+			desired.Version(), orElse(shortCommit(desired.Commit), "no commit"))
+	}
+}
+
+func shortCommit(c string) string {
+	const digits = 7
+	if len(c) > digits {
+		return c[:digits]
+	}
+	return c
+}
+
+// prepareGit brings our copy of the infra repo up to date.
+func (p *planner) prepareGit(ctx context.Context) {
+	const name = "infra repo"
+	r, err := p.a.newRepo(ctx, p.a.cfg.Branches[p.t.key.Environment])
+	if err == nil {
+		p.repo = r
+		p.head, err = r.fetch(ctx)
+	}
+	if err != nil {
+		p.repo = &repo{branch: p.a.cfg.Branches[p.t.key.Environment]}
+		p.check(actions.CheckFail, name, "%v", err)
+		return
+	}
+	p.check(actions.CheckOK, name, "%s at %s", r.branch, r.tell(ctx, p.head))
+}
+
+// prepareCommit makes the tag commit in our copy, so that the plan shows the very commit
+// that is pushed, made on the very commit that was looked at.
+func (p *planner) prepareCommit(ctx context.Context) {
+	const name = "tag commit"
+	if p.head == "" {
+		return // said by prepareGit
+	}
+	file, key := p.a.cfg.tagFile(p.t.key), p.a.cfg.tagKey(p.t.key)
+	content, mode, err := p.repo.file(ctx, p.head, file)
+	if err != nil {
+		p.check(actions.CheckFail, name, "%v", err)
+		return
+	}
+	tag, _, err := readTag(content, key)
+	if err != nil {
+		p.check(actions.CheckFail, name, "%s on %s: %v", file, p.repo.branch, err)
+		return
+	}
+	if tag == p.t.to.Tag {
+		p.check(actions.CheckOK, name, "not needed: %s on %s already has %s", file, p.repo.branch, changedLine(content, key))
+		return
+	}
+	if desired := p.svc.Releases.Desired.Tag; tag != desired && tag != p.t.hosts[0].from.Tag {
+		p.check(actions.CheckFail, name, "%s on %s has %s, the screen says %s: it has just moved, look again", file, p.repo.branch, changedLine(content, key), orElse(desired, "nothing"))
+		return
+	}
+	next, err := setTag(content, key, p.t.to.Tag, p.t.to.Digest)
+	if err == nil {
+		p.commit, err = p.repo.commit(ctx, change{
+			parent: p.head, file: file, mode: mode, content: next, message: p.message(tag),
+			author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), at: p.made,
+		})
+	}
+	if err != nil {
+		p.check(actions.CheckFail, name, "%v", err)
+		return
+	}
+	p.check(actions.CheckOK, name, "%s on top of %.7s: %s, %s becomes %s", shortCommit(p.commit), p.head, file, changedLine(content, key), changedLine(next, key))
+}
+
+func (p *planner) message(was string) string {
+	m := fmt.Sprintf("%s: redeploy %s (was %s)\n\nBy %s with nexops, plan %s.\n", p.t.key.Name, p.t.to.Tag, was, remote.Clean(p.intent.Who), p.id)
+	if p.intent.Why != "" {
+		m += "Why: " + remote.Clean(p.intent.Why) + "\n"
+	}
+	return m
+}
+
+// assemble puts the plan together.
+func (p *planner) assemble() *actions.Plan {
+	e := &execution{planner: p, expect: map[string]fleet.Release{}, upAt: map[string]time.Time{}, restarts: map[string]int{}}
+	for _, in := range p.svc.Instances {
+		e.restarts[in.ID] = in.Life.Restarts
+	}
+	plan := &actions.Plan{
+		ID: p.id, Intent: p.intent, Environment: p.t.key.Environment, Made: p.made, Snapshot: p.snap.Seq,
+		Title: fmt.Sprintf("redeploy %s on %s: %s → %s", p.t.key.Name, p.t.key.Environment, p.fromVersions(), p.t.to.Version()),
+		Risks: p.risks(), Checks: p.checks, LockHosts: p.t.hostNames(), Undo: p.undo(),
+	}
+	for _, s := range p.surveys {
+		to := p.t.to
+		to.Digest = orElse(s.digest, to.Digest)
+		if s.local != nil {
+			to.ImageID = s.local.ID
+		}
+		e.expect[s.place.host] = to
+		plan.Moves = append(plan.Moves, actions.Move{Service: p.t.key, Host: s.place.host, From: s.place.from, To: to})
+		plan.Checks = append(plan.Checks, s.checks...)
+		plan.Bases = append(plan.Bases, actions.RunningBasis(p.t.key, s.place.host, p.t.pick, p.snap))
+	}
+	plan.Bases = append(plan.Bases, p.desiredBasis())
+	if ok, _ := plan.Runnable(); ok {
+		plan.Steps = e.steps()
+	}
+	before := baselineOf(p.svc, p.a.cfg.Limits)
+	plan.Verify = func(ctx context.Context, w actions.World, out func(string)) (actions.Outcome, []string) {
+		return newWatch(e, before, w, out).judge(ctx)
+	}
+	return plan
+}
+
+func (p *planner) desiredBasis() actions.Basis {
+	key := p.t.key
+	now := func(snap *fleet.Snapshot) string {
+		svc, ok := snap.Find(key)
+		if !ok || svc.Releases.Desired.IsZero() {
+			return ""
+		}
+		return strings.TrimSpace(svc.Releases.Desired.Version() + " " + shortCommit(svc.Releases.Desired.Commit))
+	}
+	return actions.Basis{What: "git desires for " + key.Name, Value: now(p.snap), Now: now}
+}
+
+func (p *planner) fromVersions() string {
+	var list []string
+	seen := map[string]bool{}
+	for _, pl := range p.t.hosts {
+		if v := pl.from.Version(); !seen[v] {
+			seen[v] = true
+			list = append(list, v)
+		}
+	}
+	return strings.Join(list, " and ")
+}
+
+func (p *planner) risks() []string {
+	n := 0
+	for _, s := range p.surveys {
+		n += s.place.count()
+	}
+	containers := "1 container is"
+	if n != 1 {
+		containers = fmt.Sprintf("%d containers are", n)
+	}
+	risks := []string{fmt.Sprintf("%s stopped and made again on %s, one host after the other: %s does not answer there until the new one is up",
+		containers, strings.Join(p.t.hostNames(), ", "), p.t.key.Name)}
+	if p.commit != "" {
+		risks = append(risks, fmt.Sprintf("a commit is pushed to %s of the infra repo", p.repo.branch))
+	}
+	return append(risks, "changes to the database that came with the newer release stay")
+}
+
+// undo is the way back: to what the first host runs now.
+func (p *planner) undo() *actions.Intent {
+	back := p.t.hosts[0].from.Tag
+	if back == p.t.to.Tag {
+		return nil
+	}
+	in := p.intent
+	in.Args = map[string]string{ArgTo: back}
+	in.Why = "undo of " + p.id
+	return &in
+}

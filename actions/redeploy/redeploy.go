@@ -1,0 +1,165 @@
+package redeploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// Name is the action's name in the config, on the command line and in the journal.
+const Name = "redeploy"
+
+// ArgTo is the argument that says which tag to go to; without it, the previous release.
+const ArgTo = "to"
+
+// Deps is what the action may use of the program around it.
+type Deps struct {
+	// Host gives the connection to a host by config name.
+	Host     func(name string) (remote.Host, error)
+	CacheDir string // this program's own cache folder, for a copy of the infra repo
+	Now      func() time.Time
+	Log      *slog.Logger
+	Environ  []string      // of the git program; nil is this process's
+	Look     time.Duration // how often a verification looks; 0 is 200 ms
+}
+
+type action struct {
+	cfg  Config
+	deps Deps
+}
+
+var _ actions.Action = (*action)(nil)
+
+// New makes the action. It does no I/O.
+func New(cfg Config, deps Deps) actions.Action {
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Environ == nil {
+		deps.Environ = os.Environ()
+	}
+	return &action{cfg: cfg, deps: deps}
+}
+
+// Spec describes the action.
+func (a *action) Spec() actions.Spec {
+	return actions.Spec{
+		Name: Name, Key: "R", Title: "redeploy previous", Risk: actions.RiskHigh,
+		Help: "Puts a service back to the release before, on all its hosts and where its tag is kept.",
+	}
+}
+
+// Offer says whether the previous release can be planned for, by the snapshot alone.
+func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer {
+	t, svc, err := findTarget(&a.cfg, snap, targets)
+	if err == nil {
+		err = a.possible(snap, svc, t)
+	}
+	if err == nil {
+		err = t.choose(svc, snap, "")
+	}
+	if err == nil && t.there(svc) {
+		err = fmt.Errorf("%s already runs %s", t.key, t.to.Version())
+	}
+	if err != nil {
+		return actions.Offer{Reason: err.Error()}
+	}
+	return actions.Offer{Enabled: true, Title: fmt.Sprintf("redeploy %s %s", t.key.Name, t.to.Version())}
+}
+
+// possible says why nothing can be planned now, whatever the release.
+func (a *action) possible(snap *fleet.Snapshot, svc *fleet.Service, t *target) error {
+	if l := svc.Lock; l != nil && (l.Until.IsZero() || l.Until.After(snap.At)) {
+		return fmt.Errorf("locked by %s since %s: %s", remote.Clean(l.Owner), l.Since.UTC().Format("15:04:05Z"), remote.Clean(l.Reason))
+	}
+	if err := a.fresh(snap, svc); err != nil {
+		return err
+	}
+	if len(t.hosts) == 0 {
+		return fmt.Errorf("no container of the Compose service %s is there", t.service)
+	}
+	var tags []string
+	for _, p := range t.hosts {
+		if !slices.Contains(tags, p.from.Tag) {
+			tags = append(tags, p.from.Tag)
+		}
+	}
+	const usual = 2 // a deploy that stopped half-way leaves two
+	if len(tags) > usual {
+		return fmt.Errorf("its hosts run %d different releases: look into that first", len(tags))
+	}
+	if a.cfg.TagHome == HomeGit && a.cfg.Branches[t.key.Environment] == "" {
+		return fmt.Errorf("[actions.redeploy.branches] names no branch for %s", t.key.Environment)
+	}
+	return nil
+}
+
+// fresh refuses facts that are past their bound: those of the service's hosts, and
+// what git says when the history comes from there.
+func (a *action) fresh(snap *fleet.Snapshot, svc *fleet.Service) error {
+	bound := time.Duration(a.cfg.MaxAge)
+	age := snap.At.Sub(svc.Seen)
+	if svc.Stale || svc.Seen.IsZero() || age > bound {
+		return fmt.Errorf("the facts about its hosts are too old (%s, %s are allowed)", ageWords(svc.Seen, age), fleet.Ago(bound))
+	}
+	if svc.Releases.Previous.Commit == "" {
+		return nil
+	}
+	for _, s := range snap.Sources {
+		if s.Kind != "git" {
+			continue
+		}
+		if age, ok := s.Age(snap.At); !ok || age > bound {
+			return fmt.Errorf("what %s says is too old (%s, %s are allowed): %s", s.ID, ageWords(s.LastSuccess, age), fleet.Ago(bound), remote.Clean(s.Error))
+		}
+	}
+	return nil
+}
+
+func ageWords(seen time.Time, age time.Duration) string {
+	if seen.IsZero() {
+		return "never seen"
+	}
+	return fleet.Ago(age)
+}
+
+// Plan preflights a redeploy of one service.
+func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
+	t, svc, err := findTarget(&a.cfg, snap, intent.Targets)
+	if err == nil {
+		err = a.possible(snap, svc, t)
+	}
+	if err == nil {
+		err = t.choose(svc, snap, intent.Args[ArgTo])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("redeploy %s: %w", targetName(intent.Targets), err)
+	}
+	p := newPlanner(a, snap, svc, t, intent)
+	plan, err := p.plan(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("redeploy %s: %w", t.key, err)
+	}
+	return plan, nil
+}
+
+func targetName(refs []fleet.Ref) string {
+	if len(refs) == 0 {
+		return "nothing"
+	}
+	return refs[0].Service.String()
+}
+
+// errThere says that there is nothing to do.
+var errThere = errors.New("it already runs that release, and its tag is where it belongs")
