@@ -55,7 +55,6 @@ func (p places) build(ctx context.Context, say func(string, ...any)) error {
 	if err := os.MkdirAll(p.bin(""), 0o755); err != nil {
 		return fmt.Errorf("make the cache folder: %w", err)
 	}
-	p.sweep()
 	src, err := moduleDir(ctx)
 	if err != nil {
 		return err
@@ -63,10 +62,10 @@ func (p places) build(ctx context.Context, say func(string, ...any)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range []string{"app", "labd"} {
 		g.Go(func() error {
-			return goBuild(ctx, src, p.bin(name), "./lab/real/"+name, "")
+			return p.goBuild(ctx, src, p.bin(name), "./lab/real/"+name, "")
 		})
 	}
-	g.Go(func() error { return goBuild(ctx, filepath.Join(src, "lab/real/cadvisor"), p.bin("cadvisor"), ".", "") })
+	g.Go(func() error { return p.goBuild(ctx, filepath.Join(src, "lab/real/cadvisor"), p.bin("cadvisor"), ".", "") })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("build the lab: %w", err)
 	}
@@ -104,16 +103,22 @@ func (p places) buildTool(ctx context.Context, t tool) error {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module scratch\n"+t.mod), 0o600); err != nil {
 		return fmt.Errorf("make a scratch module: %w", err)
 	}
-	if _, err := runIn(ctx, dir, []string{"GOFLAGS=-mod=mod", "GOWORK=off"}, nil, "nice", "go", "get", t.get); err != nil {
+	if _, err := runIn(ctx, dir, []string{"GOFLAGS=-mod=mod", "GOWORK=off", marker + "=" + p.root}, nil, "nice", "go", "get", t.get); err != nil {
 		return err
 	}
-	return goBuild(ctx, dir, p.bin(t.file), t.pkg, t.ldflags)
+	return p.goBuild(ctx, dir, p.bin(t.file), t.pkg, t.ldflags)
 }
 
-// goBuild builds beside the target and renames, so that a kill leaves no half program.
-func goBuild(ctx context.Context, dir, out, pkg, ldflags string) error {
+// goBuild builds beside the target and renames, so that a kill leaves no half
+// program. It begins with a copy of the target: what is up to date is not linked again.
+func (p places) goBuild(ctx context.Context, dir, out, pkg, ldflags string) error {
 	tmp := fmt.Sprintf("%s.new-%d", out, os.Getpid())
-	env := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS="}
+	if _, err := os.Stat(out); err == nil {
+		if err := copyFile(out, tmp); err != nil {
+			return err
+		}
+	}
+	env := []string{"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", marker + "=" + p.root}
 	_, err := runIn(ctx, dir, env, nil, "nice", "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", strings.TrimSpace("-s -w "+ldflags), "-o", tmp, pkg)
 	if err != nil {
 		return err
@@ -145,18 +150,22 @@ func place(from, to string) error {
 	if os.Link(from, to) == nil {
 		return nil
 	}
+	return copyFile(from, to)
+}
+
+func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
-		return fmt.Errorf("place %s: %w", to, err)
+		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	defer func() { _ = in.Close() }()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755) //nolint:gosec // a program
 	if err != nil {
-		return fmt.Errorf("place %s: %w", to, err)
+		return fmt.Errorf("copy to %s: %w", to, err)
 	}
 	_, err = io.Copy(out, in)
 	if err := errors.Join(err, out.Close()); err != nil {
-		return fmt.Errorf("place %s: %w", to, err)
+		return fmt.Errorf("copy to %s: %w", to, err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ func (p places) clean(ctx context.Context) error {
 	if err := p.killAll(ctx); err != nil {
 		return err
 	}
+	p.sweep()
 	var errs []error
 	errs = append(errs, removeNetwork(ctx), p.removeNetnsFolder(), removeCgroups(ctx), p.unmount())
 	if err := errors.Join(errs...); err != nil {
