@@ -1,15 +1,14 @@
 package sim
 
 import (
-	"net/http"
-
+	"github.com/nexgate-hq/nexops/lab/sim/internal/loki"
 	"github.com/nexgate-hq/nexops/lab/sim/internal/memhttp"
 	"github.com/nexgate-hq/nexops/lab/sim/internal/prom"
 )
 
 // serveWatchers puts Prometheus and Loki on the loopback of the ops host.
 func (e *Estate) serveWatchers() {
-	e.prom, e.loki = memhttp.New(prom.New(e.world)), memhttp.New(http.NotFoundHandler())
+	e.prom, e.loki = memhttp.New(prom.New(e.world)), memhttp.New(loki.New(e.world))
 	e.prom.Start()
 	e.loki.Start()
 	ops := e.hosts["ops"].machine

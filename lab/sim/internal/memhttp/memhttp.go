@@ -16,14 +16,47 @@ import (
 type Server struct {
 	handler http.Handler
 
-	mu   sync.Mutex
-	http *http.Server
-	ln   *listener
-	done chan struct{}
+	mu    sync.Mutex
+	idle  sync.Cond // calls is 0
+	calls int       // requests under way, hijacked ones too
+	http  *http.Server
+	ln    *listener
+	done  chan struct{}
 }
 
 // New makes a server that is not started.
-func New(h http.Handler) *Server { return &Server{handler: h} }
+func New(h http.Handler) *Server {
+	s := &Server{}
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.begin() {
+			http.Error(w, "stopped", http.StatusServiceUnavailable)
+			return
+		}
+		defer s.end()
+		h.ServeHTTP(w, r)
+	})
+	s.idle.L = &s.mu
+	return s
+}
+
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http == nil {
+		return false
+	}
+	s.calls++
+	return true
+}
+
+func (s *Server) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls--
+	if s.calls == 0 {
+		s.idle.Broadcast()
+	}
+}
 
 // Start begins to serve.
 func (s *Server) Start() {
@@ -55,6 +88,11 @@ func (s *Server) Stop() {
 	_ = ln.Close()
 	ln.closeHijacked()
 	<-done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.calls > 0 {
+		s.idle.Wait()
+	}
 }
 
 // Dial connects to the server.

@@ -1,0 +1,198 @@
+package loki
+
+import (
+	"context"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/grafana/loki/v3/pkg/iter"
+	"github.com/grafana/loki/v3/pkg/logproto"
+	"github.com/grafana/loki/v3/pkg/logql"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/nexgate-hq/nexops/lab/sim/internal/world"
+)
+
+// stream is one stream: the output of one container name, through all the containers it had.
+type stream struct {
+	labels     labels.Labels
+	source     string // "stdout", "stderr"
+	containers []*world.Container
+	down       time.Time // nothing is shipped since; zero is never
+}
+
+// streams gives what the hosts ship, with the labels of the Docker driver.
+func streams(w *world.World, matchers []*labels.Matcher) []*stream {
+	down := map[string]time.Time{}
+	for _, h := range w.Hosts() {
+		down[h.Name] = h.Down
+	}
+	var out []*stream
+	byKey := map[string]int{}
+	for _, c := range w.History() {
+		s := c.Spec
+		for _, source := range []string{"stdout", "stderr"} {
+			key := s.Host + "/" + s.Name + "/" + source
+			if i, ok := byKey[key]; ok {
+				if i >= 0 {
+					out[i].containers = append(out[i].containers, c)
+				}
+				continue
+			}
+			byKey[key] = -1
+			ls := labels.FromStrings("compose_project", s.Project, "compose_service", s.Service, "container_name", s.Name,
+				"env", s.Environment, "host", s.Host, "service_name", s.Service, "source", source)
+			if match(ls, matchers) {
+				byKey[key] = len(out)
+				out = append(out, &stream{labels: ls, source: source, containers: []*world.Container{c}, down: down[s.Host]})
+			}
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return labels.Compare(out[i].labels, out[j].labels) < 0 })
+	return out
+}
+
+func match(ls labels.Labels, matchers []*labels.Matcher) bool {
+	for _, m := range matchers {
+		if !m.Matches(ls.Get(m.Name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// lines gives the stream's lines in [from, to), in order of time.
+func (s *stream) lines(from, to, now time.Time) []world.Line {
+	if !s.down.IsZero() && s.down.Before(to) {
+		to = s.down
+	}
+	if to.After(now) {
+		to = now
+	}
+	var out []world.Line
+	for i := len(s.containers) - 1; i >= 0; i-- { // oldest first
+		c := s.containers[i]
+		if !c.Removed.IsZero() && c.Removed.Before(from.Add(-time.Minute)) {
+			continue
+		}
+		for _, l := range c.Lines(from, to, now) {
+			if l.Stream == s.source {
+				out = append(out, l)
+			}
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return out[i].At.Before(out[j].At) })
+	return out
+}
+
+// level is what Loki would find as detected_level.
+func level(line string) string {
+	line = strings.ToLower(line[:min(len(line), 300)])
+	for _, l := range []struct{ words, level string }{
+		{`"level":"error"|level=error|error: |panic: `, "error"}, {`"level":"warn"|level=warn`, "warn"}, {`"level":"info"|level=info|log: `, "info"},
+	} {
+		for word := range strings.SplitSeq(l.words, "|") {
+			if strings.Contains(line, word) {
+				return l.level
+			}
+		}
+	}
+	return "unknown"
+}
+
+// metadata are the labels of one line beside its stream's.
+func metadata(l world.Line) labels.Labels {
+	return labels.FromStrings("detected_level", level(l.Text))
+}
+
+// store lets Loki's own engine read the world.
+type store struct{ world *world.World }
+
+// SelectLogs gives the lines that a query asks for.
+func (s store) SelectLogs(_ context.Context, p logql.SelectLogParams) (iter.EntryIterator, error) {
+	expr, err := p.LogSelector()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
+	}
+	pipeline, err := expr.Pipeline()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
+	}
+	now := s.world.Now()
+	var its []iter.EntryIterator
+	for _, st := range streams(s.world, expr.Matchers()) {
+		found := map[string]*logproto.Stream{}
+		sp := pipeline.ForStream(st.labels)
+		for _, l := range st.lines(p.Start, p.End, now) {
+			text, ls, ok := sp.Process(l.At.UnixNano(), []byte(l.Text), metadata(l))
+			if !ok {
+				continue
+			}
+			out := found[ls.String()]
+			if out == nil {
+				out = &logproto.Stream{Labels: ls.String(), Hash: ls.Hash()}
+				found[ls.String()] = out
+			}
+			out.Entries = append(out.Entries, logproto.Entry{Timestamp: l.At, Line: string(text)})
+		}
+		for _, one := range found {
+			it := iter.NewStreamIterator(*one)
+			if p.Direction == logproto.BACKWARD {
+				if it, err = iter.NewEntryReversedIter(it); err != nil {
+					return nil, err //nolint:wrapcheck // the engine's own
+				}
+			}
+			its = append(its, it)
+		}
+	}
+	return iter.NewSortEntryIterator(its, p.Direction), nil
+}
+
+// SelectSamples gives the numbers that a metric query makes of lines.
+func (s store) SelectSamples(_ context.Context, p logql.SelectSampleParams) (iter.SampleIterator, error) {
+	selector, err := p.LogSelector()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
+	}
+	expr, err := p.Expr()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
+	}
+	extractors, err := expr.Extractors()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
+	}
+	now := s.world.Now()
+	found := map[string]*logproto.Series{}
+	n := uint64(0)
+	for _, st := range streams(s.world, selector.Matchers()) {
+		lines := st.lines(p.Start, p.End, now)
+		for _, extractor := range extractors {
+			ex := extractor.ForStream(st.labels)
+			for _, l := range lines {
+				samples, ok := ex.Process(l.At.UnixNano(), []byte(l.Text), metadata(l))
+				if !ok {
+					continue
+				}
+				for _, sample := range samples {
+					n++
+					key := sample.Labels.String()
+					out := found[key]
+					if out == nil {
+						out = &logproto.Series{Labels: key, StreamHash: ex.BaseLabels().Hash()}
+						found[key] = out
+					}
+					// The hash tells doubles apart; here is none.
+					out.Samples = append(out.Samples, logproto.Sample{Timestamp: l.At.UnixNano(), Value: sample.Value, Hash: n})
+				}
+			}
+		}
+	}
+	list := make([]logproto.Series, 0, len(found))
+	for _, one := range found {
+		sort.Sort(one)
+		list = append(list, *one)
+	}
+	return iter.NewMultiSeriesIterator(list), nil
+}
