@@ -65,7 +65,9 @@ func (p places) build(ctx context.Context, say func(string, ...any)) error {
 			return p.goBuild(ctx, src, p.bin(name), "./lab/real/"+name, "")
 		})
 	}
-	g.Go(func() error { return p.goBuild(ctx, filepath.Join(src, "lab/real/cadvisor"), p.bin("cadvisor"), ".", "") })
+	g.Go(func() error {
+		return p.goBuild(ctx, filepath.Join(src, "lab/real/cadvisor"), p.bin("cadvisor"), ".", "")
+	})
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("build the lab: %w", err)
 	}
