@@ -59,14 +59,14 @@ func (p places) build(ctx context.Context, say func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	for _, name := range []string{"app", "labd"} {
 		g.Go(func() error {
-			return p.goBuild(ctx, src, p.bin(name), "./lab/real/"+name, "")
+			return p.goBuild(gctx, src, p.bin(name), "./lab/real/"+name, "")
 		})
 	}
 	g.Go(func() error {
-		return p.goBuild(ctx, filepath.Join(src, "lab/real/cadvisor"), p.bin("cadvisor"), ".", "")
+		return p.goBuild(gctx, filepath.Join(src, "lab/real/cadvisor"), p.bin("cadvisor"), ".", "")
 	})
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("build the lab: %w", err)
@@ -161,7 +161,7 @@ func copyFile(from, to string) error {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
 	defer func() { _ = in.Close() }()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755) //nolint:gosec // a program
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", to, err)
 	}

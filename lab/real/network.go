@@ -100,10 +100,10 @@ func (p places) noteNetnsFolder() error {
 // removeNetnsFolder undoes that, unless somebody else's namespaces are in it now.
 func (p places) removeNetnsFolder() error {
 	if _, err := os.Stat(p.netnsNote()); err != nil {
-		return nil //nolint:nilerr // not ours
+		return nil
 	}
 	if names, err := os.ReadDir(netnsFolder); err != nil || len(names) > 0 {
-		return nil //nolint:nilerr // gone, or in use
+		return nil
 	}
 	if err := syscall.Unmount(netnsFolder, 0); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("unmount %s: %w", netnsFolder, err)

@@ -136,7 +136,7 @@ func (p places) start(name string, argv []string) (process, error) {
 		return process{}, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // the lab's own servers, that outlive every context
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(cleanEnv(), marker+"="+p.root)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
@@ -165,7 +165,7 @@ func run(ctx context.Context, argv ...string) (string, error) {
 }
 
 func runIn(ctx context.Context, dir string, env []string, stdin []byte, argv ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // argv is the lab's own
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = 2 * time.Second

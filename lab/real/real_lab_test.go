@@ -28,24 +28,7 @@ func eventually(t *testing.T, what string, ok func(context.Context) error) {
 
 func TestLabHosts(t *testing.T) {
 	l, ctx := FromEnv(t), t.Context()
-	t.Run("a host key that is not the recorded one is refused", func(t *testing.T) {
-		swapped := *l
-		swapped.Hosts = map[string]HostState{"prod-1": l.Hosts["prod-1"]}
-		other := l.Hosts["prod-2"]
-		swapped.Hosts["liar"] = HostState{Address: other.Address}
-		wrong, err := newKey("wrong")
-		if err != nil {
-			t.Fatal(err)
-		}
-		swapped.KnownHosts = t.TempDir() + "/known_hosts"
-		if err := writeFile(swapped.KnownHosts, []byte(other.IP+" "+wrong.public+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err = swapped.Dial(ctx, "liar")
-		if ke := new(knownhosts.KeyError); !errors.As(err, &ke) || len(ke.Want) == 0 {
-			t.Errorf("got %v, want a changed host key", err)
-		}
-	})
+	t.Run("a host key that is not the recorded one is refused", func(t *testing.T) { refusesOtherKey(t, l) })
 	ids, keys := map[string]string{}, map[string]string{}
 	for _, h := range hostPlans() {
 		name, err := l.SSH(ctx, h.name, "hostname")
@@ -83,6 +66,26 @@ func TestLabHosts(t *testing.T) {
 		if _, err := l.SSH(ctx, h.name, "docker", "pull", "-q", registryName+"/nexgate/ai-service:0.0.9"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func refusesOtherKey(t *testing.T, l *Lab) {
+	t.Helper()
+	swapped := *l
+	swapped.Hosts = map[string]HostState{"prod-1": l.Hosts["prod-1"]}
+	other := l.Hosts["prod-2"]
+	swapped.Hosts["liar"] = HostState{Address: other.Address}
+	wrong, err := newKey("wrong")
+	if err != nil {
+		t.Fatal(err)
+	}
+	swapped.KnownHosts = t.TempDir() + "/known_hosts"
+	if err := writeFile(swapped.KnownHosts, []byte(other.IP+" "+wrong.public+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = swapped.Dial(t.Context(), "liar")
+	if ke := new(knownhosts.KeyError); !errors.As(err, &ke) || len(ke.Want) == 0 {
+		t.Errorf("got %v, want a changed host key", err)
 	}
 }
 
@@ -208,7 +211,7 @@ func inspect(ctx context.Context, l *Lab, service string, ok func(containerState
 	return nil
 }
 
-func TestLabFaultsAndTheirReturn(t *testing.T) {
+func TestLabSSHFaultAndItsReturn(t *testing.T) {
 	l, ctx := FromEnv(t), t.Context()
 	t.Cleanup(func() { _ = l.Reset(context.WithoutCancel(ctx)) })
 	t.Run("sshd", func(t *testing.T) {
@@ -230,6 +233,12 @@ func TestLabFaultsAndTheirReturn(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	eventually(t, "the lab to be whole", l.Check)
+}
+
+func TestLabEngineFaultsAndTheirReturn(t *testing.T) {
+	l, ctx := FromEnv(t), t.Context()
+	t.Cleanup(func() { _ = l.Reset(context.WithoutCancel(ctx)) })
 	t.Run("frozen engine", func(t *testing.T) {
 		if err := l.StopEngine("prod-1"); err != nil {
 			t.Fatal(err)
@@ -256,6 +265,12 @@ func TestLabFaultsAndTheirReturn(t *testing.T) {
 		}
 		eventually(t, "its containers", func(ctx context.Context) error { return l.healthy(ctx, hostsOf("prod", "")[1]) })
 	})
+	eventually(t, "the lab to be whole", l.Check)
+}
+
+func TestLabWatcherFaultsAndTheirReturn(t *testing.T) {
+	l, ctx := FromEnv(t), t.Context()
+	t.Cleanup(func() { _ = l.Reset(context.WithoutCancel(ctx)) })
 	t.Run("prometheus", func(t *testing.T) {
 		if err := l.StopPrometheus(ctx); err != nil {
 			t.Fatal(err)

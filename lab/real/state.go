@@ -12,21 +12,20 @@ import (
 // State is what a running lab tells about itself; `labctl state` prints it and
 // $NEXOPS_LAB names the file it is in.
 type State struct {
-	Version        int                  `json:"version"`
-	Root           string               `json:"root"`        // the lab's own folder
-	Config         string               `json:"config"`      // a nexops config for this lab
-	Key            string               `json:"key"`         // the console's private key
-	KnownHosts     string               `json:"known_hosts"` // with the hosts' real keys
-	Network        string               `json:"network"`
-	ConsoleAddress string               `json:"console_address"`
-	Hosts          map[string]HostState `json:"hosts"`
-	Registry       string               `json:"registry"`         // as image names have it
-	RegistryAddr   string               `json:"registry_address"` // as this machine reaches it
-	Repo           string               `json:"repo"`             // URL of the bare infra repo
-	RepoDir        string               `json:"repo_dir"`         // the same, as a folder of this machine
-	Prometheus     string               `json:"prometheus"`       // as seen from ops
-	Loki           string               `json:"loki"`             // as seen from ops
-	Refs           map[string]string    `json:"refs"`             // branch to first commit, for Reset
+	Version      int                  `json:"version"`
+	Root         string               `json:"root"`        // the lab's own folder
+	Config       string               `json:"config"`      // a nexops config for this lab
+	Key          string               `json:"key"`         // the console's private key
+	KnownHosts   string               `json:"known_hosts"` // with the hosts' real keys
+	Network      string               `json:"network"`
+	Hosts        map[string]HostState `json:"hosts"`
+	Registry     string               `json:"registry"`         // as image names have it
+	RegistryAddr string               `json:"registry_address"` // as this machine reaches it
+	Repo         string               `json:"repo"`             // URL of the bare infra repo
+	RepoDir      string               `json:"repo_dir"`         // the same, as a folder of this machine
+	Prometheus   string               `json:"prometheus"`       // as seen from ops
+	Loki         string               `json:"loki"`             // as seen from ops
+	Refs         map[string]string    `json:"refs"`             // branch to first commit, for Reset
 }
 
 // HostState is one host of the lab.

@@ -175,7 +175,7 @@ func (u *upper) bootAll(ctx context.Context) error {
 		}
 	}
 	u.state = State{
-		Version: 1, Root: u.root, Network: u.subnet.String(), ConsoleAddress: at(u.subnet, 1),
+		Version: 1, Root: u.root, Network: u.subnet.String(),
 		Config: u.places.console("config.toml"), Key: u.places.console("id_ed25519"), KnownHosts: u.places.console("known_hosts"),
 		Hosts: map[string]HostState{}, Registry: registryName, RegistryAddr: at(u.subnet, 5) + ":5000",
 		Repo: "ssh://root@" + at(u.subnet, 5) + repoPath, Prometheus: "http://127.0.0.1:9090", Loki: "http://127.0.0.1:3100",
@@ -203,7 +203,7 @@ func (u *upper) bootAll(ctx context.Context) error {
 			return err
 		})
 	}
-	return g.Wait() //nolint:wrapcheck // the parts name themselves
+	return g.Wait()
 }
 
 // fill starts what ops runs, fills registry and repo, and deploys every stack.
@@ -222,7 +222,7 @@ func (u *upper) fill(ctx context.Context) error {
 		return err
 	})
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // the parts name themselves
+		return err
 	}
 	l := &Lab{State: u.state, places: u.places}
 	g, gctx = errgroup.WithContext(ctx)
@@ -233,7 +233,7 @@ func (u *upper) fill(ctx context.Context) error {
 		g.Go(func() error { return l.firstDeploy(gctx, h) })
 	}
 	if err := g.Wait(); err != nil {
-		return err //nolint:wrapcheck // the parts name themselves
+		return err
 	}
 	return u.startAround()
 }

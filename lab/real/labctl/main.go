@@ -60,33 +60,33 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	case "up":
 		return up(ctx, out, progress, args)
 	case "down":
-		return real.Down(ctx) //nolint:wrapcheck // says it all
+		return real.Down(ctx)
 	}
 	path, err := real.StatePath()
 	if err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	l, err := real.Open(path)
 	if err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	switch name {
 	case "state":
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")
-		return e.Encode(l.State) //nolint:wrapcheck // stdout
+		return e.Encode(l.State)
 	case "config":
 		_, err := fmt.Fprintln(out, l.Config)
-		return err //nolint:wrapcheck // stdout
+		return err
 	case "status":
 		return status(ctx, out, l)
 	case "reset":
-		return l.Reset(ctx) //nolint:wrapcheck // says it all
+		return l.Reset(ctx)
 	case "deploy":
 		if len(args) != 3 {
 			return fmt.Errorf("%w: deploy SERVICE ENV TAG", errUsage)
 		}
-		return l.Deploy(ctx, args[0], args[1], args[2]) //nolint:wrapcheck // says it all
+		return l.Deploy(ctx, args[0], args[1], args[2])
 	case "app":
 		return order(ctx, out, l, args)
 	case "fault":
@@ -112,15 +112,15 @@ func up(ctx context.Context, out, progress io.Writer, args []string) error {
 	}
 	l, err := real.Up(ctx, say)
 	if err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	say("the lab is up")
 	path, err := real.StatePath()
 	if err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	_, err = fmt.Fprintf(out, "%s\n\nnexops --config %s --env prod\nexport NEXOPS_LAB=%s\n", l.Config, l.Config, path)
-	return err //nolint:wrapcheck // stdout
+	return err
 }
 
 func aptInstall(ctx context.Context, progress io.Writer) error {
@@ -128,7 +128,7 @@ func aptInstall(ctx context.Context, progress io.Writer) error {
 		{"apt-get", "update", "-qq"},
 		append([]string{"apt-get", "install", "-qq", "-y", "--no-install-recommends"}, real.Packages()...),
 	} {
-		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // fixed
+		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		cmd.Stdout, cmd.Stderr = progress, progress
 		if err := cmd.Run(); err != nil {
@@ -164,8 +164,8 @@ func order(ctx context.Context, out io.Writer, l *real.Lab, args []string) error
 	}
 	answer, err := l.App(ctx, args[0], args[1], args[2], body)
 	if err != nil {
-		return err //nolint:wrapcheck // says it all
+		return err
 	}
 	_, err = fmt.Fprint(out, answer)
-	return err //nolint:wrapcheck // stdout
+	return err
 }

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func frame(stream byte, text string) []byte {
 	head := make([]byte, 8)
 	head[0] = stream
-	binary.BigEndian.PutUint32(head[4:], uint32(len(text))) //nolint:gosec // short
+	binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
 	return append(head, text...)
 }
 
