@@ -84,7 +84,7 @@ func countSegments(snap *fleet.Snapshot) []segment {
 			out = append(out, segment{[]line{ln(sp(tok, mark), sp(tokDim, " "+itoa(n)+" "+s.String())), brief, nil}, 6})
 			continue
 		}
-		out = append(out, segment{[]line{long, brief}, 4})
+		out = append(out, segment{[]line{long, brief}, 5 - int(s-fleet.SeverityWarning)})
 	}
 	return out
 }

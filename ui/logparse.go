@@ -124,6 +124,11 @@ func jsonFields(t string) ([]field, bool) {
 		}
 		out = append(out, field{key, jsonText(raw)})
 	}
+	if len(out) < maxFields {
+		if tok, err := d.Token(); err != nil || tok != json.Delim('}') {
+			return nil, false // cut off: shown as it came
+		}
+	}
 	return out, true
 }
 

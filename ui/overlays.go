@@ -100,7 +100,7 @@ func (m *Model) helpRect() rect {
 
 // helpLines is every key, made from the very key map, in as many columns as fit.
 func (m *Model) helpLines(w int) []line {
-	cols := max(w/46, 1)
+	cols := max(w/36, 1)
 	cw := w / cols
 	var out []line
 	for gi, g := range m.keys.groups() {
@@ -117,7 +117,7 @@ func (m *Model) helpLines(w int) []line {
 			}
 		}
 	}
-	return append(out, nil, ln(sp(tokFaint, "greyed keys do nothing here and now · what changes the world is a capital letter and always shows its plan first")).truncate(w))
+	return append(out, nil, ln(sp(tokFaint, "greyed: not here and now · what changes the world is a capital letter and shows its plan first")).truncate(w))
 }
 
 // helpCell is one key; a disabled action says why.

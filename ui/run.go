@@ -31,6 +31,11 @@ func Run(ctx context.Context, o Options) error {
 	if o.Output != nil {
 		opts = append(opts, tea.WithOutput(o.Output))
 	}
+	return m.run(ctx, opts...)
+}
+
+// run is the program around the screen.
+func (m *Model) run(ctx context.Context, opts ...tea.ProgramOption) error {
 	_, err := tea.NewProgram(m, opts...).Run()
 	m.end()
 	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {

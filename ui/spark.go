@@ -70,9 +70,21 @@ func bar(v, lo, hi float64) rune {
 	return blocks[min(max(i, 0), len(blocks)-1)]
 }
 
+// stretch makes exactly n values of any number, so that a chart fills its time axis.
+func stretch(values []float64, n int) []float64 {
+	if len(values) == 0 || len(values) >= n {
+		return resample(values, n)
+	}
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = values[i*len(values)/n]
+	}
+	return out
+}
+
 // chart draws the values as bars of several rows, the highest row first.
 func chart(values []float64, w, h int) []string {
-	cols := resample(values, w)
+	cols := stretch(values, w)
 	lo, hi, ok := extent(cols)
 	rows := make([]string, h)
 	lo = min(lo, 0)

@@ -93,7 +93,7 @@ func NewTheme(name string, dark bool) (*Theme, error) {
 
 func darkSwatch() swatch {
 	return swatch{selection: "#313244", match: "#f9e2af", onMatch: "#11111b", fg: [tokenCount]string{
-		tokDim: "#9399b2", tokFaint: "#6c7086", tokTitle: "#cdd6f4", tokOK: "#a6e3a1", tokInfo: "#89b4fa",
+		tokText: "#cdd6f4", tokDim: "#9399b2", tokFaint: "#6c7086", tokTitle: "#cdd6f4", tokOK: "#a6e3a1", tokInfo: "#89b4fa",
 		tokWarn: "#f9c96a", tokCrit: "#f38ba8", tokAccent: "#89b4fa", tokKey: "#b4befe", tokBorder: "#45475a", tokFocus: "#89b4fa", tokChart: "#5a6a93",
 		tokInst0: "#94e2d5", tokInst1: "#f5c2e7", tokInst2: "#fab387", tokInst3: "#89dceb", tokInst4: "#cba6f7", tokInst5: "#b5d99c",
 	}}
@@ -101,8 +101,8 @@ func darkSwatch() swatch {
 
 func lightSwatch() swatch {
 	return swatch{selection: "#dce0e8", match: "#df8e1d", onMatch: "#ffffff", fg: [tokenCount]string{
-		tokDim: "#5c5f77", tokFaint: "#7c7f93", tokTitle: "#1e2030", tokOK: "#2d7a1f", tokInfo: "#1e5fd6",
-		tokWarn: "#9a5b00", tokCrit: "#c00a33", tokAccent: "#1e5fd6", tokKey: "#4338ca", tokBorder: "#acb0be", tokFocus: "#1e5fd6", tokChart: "#8fa3c8",
+		tokText: "#303030", tokDim: "#5f5f5f", tokFaint: "#767676", tokTitle: "#121212", tokOK: "#008700", tokInfo: "#005fd7",
+		tokWarn: "#875f00", tokCrit: "#d70000", tokAccent: "#1e5fd6", tokKey: "#4338ca", tokBorder: "#acb0be", tokFocus: "#1e5fd6", tokChart: "#8fa3c8",
 		tokInst0: "#0f766e", tokInst1: "#a21caf", tokInst2: "#b45309", tokInst3: "#0369a1", tokInst4: "#6d28d9", tokInst5: "#4d7c0f",
 	}}
 }
@@ -111,7 +111,7 @@ func lightSwatch() swatch {
 func colorblindSwatch(dark bool) swatch {
 	if !dark {
 		p := lightSwatch()
-		p.fg[tokOK], p.fg[tokWarn], p.fg[tokCrit] = "#0060a0", "#8a6d00", "#b83e00"
+		p.fg[tokOK], p.fg[tokWarn], p.fg[tokCrit] = "#005faf", "#875f00", "#af5f00"
 		return p
 	}
 	p := darkSwatch()

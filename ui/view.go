@@ -53,7 +53,7 @@ func (m *Model) compose() []line {
 	frame := make([]line, m.h)
 	a := m.arrange()
 	if a.tooSmall {
-		frame[m.h/2] = ln(sp(tokWarn, "terminal too small: "), sp(tokText, itoa(m.w)+"x"+itoa(m.h)+", at least 40x10"))
+		frame[m.h/2] = ln(sp(tokWarn, "terminal too small"), sp(tokDim, " "+itoa(m.w)+"x"+itoa(m.h)))
 		return frame
 	}
 	frame[0] = header(m, m.w, now)
@@ -115,14 +115,18 @@ func (m *Model) emptyLines(now time.Time) []line {
 	if m.snap == nil {
 		return []line{nil, ln(sp(tokInfo, "  ◌ connecting to "+m.o.Environment+"…")), ln(sp(tokDim, "    rows appear as soon as the first source has answered"))}
 	}
-	waiting := false
+	waiting, blind := false, false
 	for _, s := range m.snap.Sources {
 		waiting = waiting || s.State == fleet.SourceConnecting
+		blind = blind || troubled(s, now)
 	}
 	out := []line{nil}
-	if waiting {
+	switch {
+	case waiting:
 		out = append(out, ln(sp(tokInfo, "  ◌ connecting to "+m.o.Environment+"…")))
-	} else {
+	case blind:
+		out = append(out, ln(sp(tokWarn, "  ▲ no service can be seen in "), bold(tokAccent, m.o.Environment), sp(tokWarn, " while these fail:")))
+	default:
 		out = append(out, ln(sp(tokText, "  no service is seen in "), bold(tokAccent, m.o.Environment), sp(tokDim, ": none is running, none is desired")))
 	}
 	out = append(out, nil)
