@@ -19,8 +19,9 @@ type life struct {
 	cancel context.CancelFunc
 	group  sync.WaitGroup
 
-	mu    sync.Mutex
-	ended bool
+	mu     sync.Mutex
+	ended  bool
+	events <-chan actions.Event // of the newest run
 }
 
 func newLife(ctx context.Context) *life {
@@ -31,7 +32,8 @@ func newLife(ctx context.Context) *life {
 // lastWords bounds how long the end waits for what has been told to end.
 const lastWords = 10 * time.Second
 
-// end ends everything and waits for it.
+// end ends everything and waits for it. A running action is told to end; its events are
+// taken to the last one, so that it can put its end on record.
 func (l *life) end() {
 	l.mu.Lock()
 	l.ended = true
@@ -47,6 +49,20 @@ func (l *life) end() {
 	select {
 	case <-done:
 	case <-limit.C:
+		return
+	}
+	l.mu.Lock()
+	events := l.events
+	l.mu.Unlock()
+	for events != nil {
+		select {
+		case _, ok := <-events:
+			if !ok {
+				return
+			}
+		case <-limit.C:
+			return
+		}
 	}
 }
 
@@ -184,6 +200,11 @@ func (l *life) run(r Runner, p *actions.Plan, c actions.Confirmation) tea.Cmd {
 			return nil
 		}
 		events, err := r.Run(l.ctx, p, c)
+		if err == nil {
+			l.mu.Lock()
+			l.events = events
+			l.mu.Unlock()
+		}
 		return runStartedMsg{p, events, err}
 	})
 }

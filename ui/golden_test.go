@@ -43,7 +43,7 @@ func console(t testing.TB, w, h int, change ...func(*Options)) *Model {
 		c(&o)
 	}
 	m := New(o)
-	t.Cleanup(m.end)
+	t.Cleanup(m.life.end)
 	send(m, tea.WindowSizeMsg{Width: w, Height: h})
 	return m
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -37,33 +36,11 @@ func Run(ctx context.Context, o Options) error {
 // run is the program around the screen.
 func (m *Model) run(ctx context.Context, opts ...tea.ProgramOption) error {
 	_, err := tea.NewProgram(m, opts...).Run()
-	m.end()
+	m.life.end()
 	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
 		return fmt.Errorf("screen: %w", err)
 	}
 	return nil
-}
-
-// end ends what the screen started. A running action is told to end; its events are
-// taken to the last one, so that it can put its end on record.
-func (m *Model) end() {
-	m.life.cancel()
-	if r := m.flow.run; r != nil && !r.ended {
-		limit := time.NewTimer(lastWords)
-		defer limit.Stop()
-	drain:
-		for {
-			select {
-			case _, ok := <-r.events:
-				if !ok {
-					break drain
-				}
-			case <-limit.C:
-				break drain
-			}
-		}
-	}
-	m.life.end()
 }
 
 // noColor reports whether the environment asks for no colours (no-color.org).
