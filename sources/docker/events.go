@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/system"
@@ -67,7 +68,8 @@ func matters(ev events.Message) bool {
 }
 
 // prime reads the events of the last ten minutes once, so that there is a past
-// from the first observation on. The engine keeps 256 events.
+// from the first observation on. The engine keeps 256 events. A proxy before the
+// engine may refuse them: what runs now is known without.
 func (s *source) prime(ctx context.Context, cli *client.Client, info system.Info) error {
 	s.story.primeMu.Lock()
 	defer s.story.primeMu.Unlock()
@@ -85,7 +87,7 @@ func (s *source) prime(ctx context.Context, cli *client.Client, info system.Info
 	switch {
 	case ctx.Err() != nil:
 		return s.engine.explain("read past events", ctx.Err())
-	case err != nil && short.Err() == nil:
+	case err != nil && short.Err() == nil && !cerrdefs.IsPermissionDenied(err):
 		return s.engine.explain("read past events", err)
 	default:
 		s.story.primed = true
