@@ -1,7 +1,10 @@
 package loki
 
 import (
+	"bytes"
+	"io"
 	"log/slog"
+	"net/http"
 	"testing"
 	"time"
 
@@ -53,4 +56,12 @@ func find(facts fleet.Facts, name fleet.MetricName, service string) (fleet.Metri
 		}
 	}
 	return fleet.MetricFact{}, false
+}
+
+// fixed is a server that always answers the same.
+type fixed []byte
+
+// RoundTrip gives the answer.
+func (f fixed) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(f))}, nil
 }

@@ -63,16 +63,21 @@ func stream(value string) string {
 	return "stdout"
 }
 
-// lines gives all entries of the streams in the order of time.
-func (r reader) lines(streams []loghttp.Stream) []fleet.LogLine {
+// lines gives all entries of the streams in the order of time. Those of one moment keep
+// the order in which they were written, which a backward answer turns round.
+func (r reader) lines(streams []loghttp.Stream, backward bool) []fleet.LogLine {
 	n := 0
 	for _, s := range streams {
 		n += len(s.Entries)
 	}
 	out := make([]fleet.LogLine, 0, n)
 	for _, s := range streams {
+		from := len(out)
 		for _, e := range s.Entries {
 			out = append(out, r.line(s.Labels, e))
+		}
+		if backward {
+			slices.Reverse(out[from:])
 		}
 	}
 	slices.SortStableFunc(out, func(a, b fleet.LogLine) int { return a.At.Compare(b.At) })

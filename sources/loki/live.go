@@ -30,7 +30,7 @@ const (
 	backlog    = 5 * time.Second // lines may come this late
 	tailLimit  = 1_000           // entries of the past in the first frames
 	firstWait  = 250 * time.Millisecond
-	longWait   = 5 * time.Second
+	longWait   = 3 * time.Second
 	pollEvery  = 2 * time.Second
 	pollRounds = 15 // then the live tail is tried again
 )
@@ -48,7 +48,7 @@ func (t *tailer) follow(ctx context.Context) error {
 	for {
 		lived, err := t.live(ctx, func() {
 			if outage {
-				t.say("loki answers again; nothing between is missing")
+				t.say("loki answers again")
 			}
 			outage, polling, wait = false, false, firstWait
 		})
@@ -65,7 +65,10 @@ func (t *tailer) follow(ctx context.Context) error {
 				continue
 			}
 		case lived && websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway):
-			continue // the server ends every tail after an hour
+			if sleep(ctx, firstWait) {
+				continue // the server ends every tail after an hour
+			}
+			return nil
 		}
 		if !outage {
 			t.say("loki is lost (%s): trying again", remote.Clean(err.Error()))
@@ -119,6 +122,7 @@ func (t *tailer) fill(ctx context.Context) error {
 	if more {
 		t.say("lines are missing here: more than %d came meanwhile", maxHistory)
 	}
+	t.sayCrowded()
 	t.give(lines)
 	return nil
 }
@@ -191,7 +195,7 @@ func (t *tailer) frame(data []byte) error {
 	if err := json.Unmarshal(data, &resp); err != nil {
 		return fmt.Errorf("a message of the live tail cannot be read: %s", remote.Clean(err.Error()))
 	}
-	t.give(t.pager.reader.lines(resp.Streams))
+	t.give(t.pager.reader.lines(resp.Streams, false))
 	if n := len(resp.DroppedStreams); n > 0 {
 		first, last := resp.DroppedStreams[0].Timestamp, resp.DroppedStreams[0].Timestamp
 		for _, d := range resp.DroppedStreams {

@@ -172,6 +172,7 @@ func TestRealLoki(t *testing.T) {
 		}
 	})
 	t.Run("history by pages", func(t *testing.T) { l.checkHistory(t, now) })
+	t.Run("ties", func(t *testing.T) { l.checkTies(t, now) })
 	t.Run("live across a restart", l.checkLive)
 }
 
@@ -247,6 +248,32 @@ func (l *realLoki) checkHistory(t *testing.T, now time.Time) {
 		last.At = time.Time{}
 		if w := (fleet.LogLine{Host: "prod-1", Service: "ai", Instance: "shop-ai-1", Stream: "stderr", Text: `{"level":"info","msg":"fine 1.19"}`}); last != w {
 			t.Errorf("%s: last line %+v, want %+v", name, last, w)
+		}
+	}
+}
+
+// A nanosecond with more lines than a page holds: none is lost and none comes twice. Their
+// order is Loki's own, which keeps none within one moment.
+func (l *realLoki) checkTies(t *testing.T, now time.Time) {
+	at := now.Add(-30 * time.Second)
+	var entries []entry
+	for i := range 390 {
+		entries = append(entries, entry{at, fmt.Sprintf("tie %03d", i)})
+	}
+	for i := range 300 {
+		entries = append(entries, entry{at.Add(time.Second), fmt.Sprintf("later %03d", i)})
+	}
+	l.push(map[string]string{"env": "prod", "compose_service": "ties"}, entries...)
+	seen := map[string]int{}
+	err := l.source(nil).Tail(context.Background(), sources.LogQuery{Service: fleet.ServiceKey{Environment: "prod", Name: "ties"}, Tail: 1000}, func(line fleet.LogLine) {
+		seen[line.Text]++
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if seen[e.text] != 1 {
+			t.Errorf("%q came %d times", e.text, seen[e.text])
 		}
 	}
 }

@@ -121,6 +121,14 @@ func (t *tailer) say(format string, args ...any) {
 	t.emit(fleet.LogLine{At: t.source.deps.Now(), Service: t.service, Stream: "nexops", Text: fmt.Sprintf(format, args...)})
 }
 
+// sayCrowded tells of lines that no query can reach.
+func (t *tailer) sayCrowded() {
+	if c := t.pager.crowded; !c.IsZero() {
+		t.pager.crowded = time.Time{}
+		t.say("lines are missing at %s: the moment has more than the %d that one query may ask for", c.UTC().Format(time.RFC3339Nano), t.pager.page)
+	}
+}
+
 // give emits the lines that were not emitted yet.
 func (t *tailer) give(lines []fleet.LogLine) {
 	for _, l := range lines {
@@ -165,13 +173,17 @@ func (t *tailer) history(ctx context.Context, q sources.LogQuery) error {
 	if more {
 		t.say("only the newest %d lines since %s are shown", len(lines), q.Since.UTC().Format(time.DateTime))
 	}
-	if (q.Since.IsZero() || more) && len(lines) > 0 {
-		t.floor = lines[0].At // older ones were left out on purpose
+	if q.Since.IsZero() {
+		t.floor = now.Add(-longLook) // so far back it is known that there is nothing
 	}
-	if t.floor.IsZero() {
-		t.floor = now
+	t.last = now.Add(-time.Minute) // this machine's clock may be ahead of the lines'
+	if len(lines) > 0 {
+		t.last = lines[len(lines)-1].At
+		if q.Since.IsZero() || more {
+			t.floor = lines[0].At // older ones were left out on purpose
+		}
 	}
-	t.last = now
+	t.sayCrowded()
 	t.give(lines)
 	return nil
 }
