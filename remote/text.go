@@ -11,7 +11,10 @@ const maxForeign = 300
 
 // Clean makes foreign text fit for an error or a line on a screen: one line,
 // without control characters or the characters that reorder text, and bounded.
-func Clean(s string) string {
+func Clean(s string) string { return CleanTo(s, maxForeign) }
+
+// CleanTo is Clean with a bound of its own, in bytes.
+func CleanTo(s string, limit int) string {
 	var b strings.Builder
 	space := false
 	for _, r := range s {
@@ -26,7 +29,7 @@ func Clean(s string) string {
 			b.WriteByte(' ')
 			space = false
 		}
-		if b.Len()+utf8.RuneLen(r) > maxForeign {
+		if b.Len()+utf8.RuneLen(r) > limit {
 			b.WriteString("…")
 			break
 		}
