@@ -103,3 +103,10 @@ func (s *source) ID() fleet.SourceID { return fleet.MakeSourceID(kindName, s.hos
 func (s *source) Timing() sources.Timing {
 	return sources.Timing{Every: s.poll, Timeout: observeTimeout, MaxAge: 2*s.poll + observeTimeout}
 }
+
+// Close ends the connections that are kept to the engine. The source may be used
+// again after it; the host itself stays connected for others.
+func (s *source) Close() error {
+	s.engine.reset()
+	return nil
+}
