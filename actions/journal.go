@@ -33,6 +33,7 @@ type tail struct {
 	seq  uint64
 	hash string
 	torn []byte // bytes after the last newline: a line a crash has cut short
+	open bool   // only the newline is missing
 }
 
 const (
@@ -102,7 +103,9 @@ func (j *Journal) Append(entries ...Entry) ([]Entry, error) {
 	var buf bytes.Buffer
 	if len(t.torn) > 0 {
 		entries = append([]Entry{tornNote(t.torn, entries[0])}, entries...)
-		file = t.file // the note belongs behind the torn line
+	}
+	if len(t.torn) > 0 || t.open {
+		file = t.file
 		buf.WriteByte('\n')
 	}
 	out := make([]Entry, len(entries))
@@ -257,7 +260,7 @@ func (j *Journal) readTail() (tail, error) {
 		if t.seq == 0 && len(t.torn) == 0 {
 			continue // made and not yet written to
 		}
-		if len(t.torn) == 0 {
+		if len(t.torn) == 0 && !t.open {
 			t.file = newest
 		}
 		return t, nil
@@ -277,6 +280,10 @@ func (j *Journal) tailOf(name string) (tail, error) {
 	t := tail{file: name, size: int64(len(b))}
 	end := bytes.LastIndexByte(b, '\n')
 	t.torn = b[end+1:]
+	if e, err := unseal(t.torn); err == nil {
+		t.seq, t.hash, t.torn, t.open = e.Seq, e.SHA256, nil, true
+		return t, nil
+	}
 	for end > 0 {
 		start := bytes.LastIndexByte(b[:end], '\n') + 1
 		if e, err := unseal(b[start:end]); err == nil {

@@ -3,6 +3,7 @@ package actions
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 )
 
@@ -50,8 +51,8 @@ type chainWalk struct {
 func (w *chainWalk) line(line []byte, whole bool) error {
 	e, err := unseal(line)
 	if err != nil {
-		if w.torn != nil {
-			return fmt.Errorf("%w, and so was the line before", err)
+		if w.torn != nil || json.Valid(line) { // what a crash cuts short is not JSON
+			return err
 		}
 		w.torn, w.ended, w.why = append([]byte{}, line...), whole, err
 		return nil

@@ -108,7 +108,7 @@ func (x *run) steps(ctx context.Context) verdict {
 		case !step.Mutates && ctx.Err() != nil:
 			return x.stopped(i, OutcomeCancelled, "cancelled during "+stepName(step))
 		default:
-			return x.stopped(i, OutcomeFailed, fmt.Sprintf("%s: %s", stepName(step), plain(err.Error())))
+			return x.failed(ctx, i, err)
 		}
 	}
 	return x.verify(ctx, nil)
@@ -140,6 +140,22 @@ func (x *run) stopped(next int, o Outcome, why string) verdict {
 		v.reasons = append(v.reasons, "done: "+done)
 	}
 	v.reasons = append(v.reasons, "not done: "+x.names(next, len(x.p.Steps)))
+	return v
+}
+
+// failed is what follows a step that says it failed. When it was one that changes the world
+// its own word is not enough: the state is read again, and said.
+func (x *run) failed(ctx context.Context, i int, err error) verdict {
+	step := x.p.Steps[i]
+	v := x.stopped(i, OutcomeFailed, fmt.Sprintf("%s: %s", stepName(step), plain(err.Error())))
+	if !x.mutated {
+		return v
+	}
+	states, _ := x.reread(ctx)
+	for _, line := range states {
+		x.send(Event{Kind: EventOutput, Step: i, Stream: StreamNexops, Text: line})
+	}
+	v.reasons = append(v.reasons, states...)
 	return v
 }
 

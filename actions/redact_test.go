@@ -1,0 +1,70 @@
+package actions
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRedactor(t *testing.T) {
+	r := NewRedactor("canary-4711", "abc", "line-one-long\nline-two-long")
+	tests := []struct{ in, want string }{
+		{"nothing to hide", "nothing to hide"},
+		{"AI_TAG=0.4.1", "AI_TAG=0.4.1"},
+		{"the canary-4711 sings", "the [redacted] sings"},
+		{"abcdef is too short a value to hide", "abcdef is too short a value to hide"},
+		{"first line-one-long then line-two-long", "first [redacted] then [redacted]"},
+		{"DB_PASSWORD=s3cr3t next", "DB_PASSWORD=[redacted] next"},
+		{`password: "two words" next`, `password: [redacted] next`},
+		{`{"api_key": "a\"b", "tag": "0.4.1"}`, `{"api_key": "[redacted]", "tag": "0.4.1"}`},
+		{"pull https://ana:hunter2@git.example/x", "pull https://ana:[redacted]@git.example/x"},
+		{"pull https://ghp_123456@github.com/x", "pull https://[redacted]@github.com/x"},
+		{"pull ssh://git@git.example/x", "pull ssh://git@git.example/x"},
+		{"Authorization: Bearer abcdefgh.ijkl", "Authorization: [redacted] [redacted]"},
+		{"curl --token s3cr3t host", "curl --token [redacted] host"},
+		{"the tokenizer is faster", "the tokenizer is faster"},
+		{"0.4.1 → 0.4.2: ai: faster tokenizer", "0.4.1 → 0.4.2: ai: faster tokenizer"},
+	}
+	for _, tt := range tests {
+		if got := r.Text(tt.in); got != tt.want {
+			t.Errorf("Text(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+	argv := r.Argv([]string{"tool", "--password", "s3cr3t", "--user", "ana", "canary-4711"})
+	if got := strings.Join(argv, " "); got != "tool --password [redacted] --user ana [redacted]" {
+		t.Errorf("argv: %s", got)
+	}
+	var none *Redactor
+	if none.Text("x") != "x" {
+		t.Error("no redactor changed a text")
+	}
+}
+
+func FuzzRedactorHidesKnownValues(f *testing.F) {
+	f.Add("before ", " after")
+	f.Add("password=", "@host")
+	f.Add("https://", "@host/x")
+	const secret = "canary-4711-bird"
+	r := NewRedactor(secret)
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if strings.Contains(r.Text(before+secret+after), secret) {
+			t.Errorf("the secret is in the text of %q, %q", before, after)
+		}
+	})
+}
+
+func TestPlain(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"a\x1b[31mred\x1b[0m", "a[31mred[0m"},
+		{"bell\a\u202eright to left", "bellright to left"},
+		{"tab\there", "tab here"},
+		{"bad\xff utf8", "bad utf8"},
+	}
+	for _, tt := range tests {
+		if got := plain(tt.in); got != tt.want {
+			t.Errorf("plain(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+	if got := plain(strings.Repeat("é", maxLine)); len(got) > maxLine+len("…") {
+		t.Errorf("plain leaves %d bytes", len(got))
+	}
+}
