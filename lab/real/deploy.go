@@ -120,18 +120,33 @@ func (l *Lab) Reset(ctx context.Context) error {
 	return l.waitQuiet(ctx)
 }
 
-// waitQuiet waits until the failures of before have left the rate windows, so
-// that the next test's baseline is clean.
+// waitQuiet waits until what failed before has left the windows that are looked
+// at (15 s of figures, a minute of log lines): the next test begins with a clean past.
 func (l *Lab) waitQuiet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	return until(ctx, "the errors of before to pass", 500*time.Millisecond, func(ctx context.Context) error {
-		got, err := l.Query(ctx, `sum by (service) (rate(http_requests_total{status=~"5.."}[15s])) > 0`, "service")
-		if err == nil && len(got) > 0 {
-			err = fmt.Errorf("errors a second: %v", got)
+	return until(ctx, "the failures of before to pass", 500*time.Millisecond, func(ctx context.Context) error {
+		for _, promql := range []string{
+			`sum by (service) (rate(http_requests_total{status=~"5.."}[15s])) > 0`,
+			`histogram_quantile(0.95, sum by (service, le) (rate(http_request_duration_seconds_bucket[15s]))) > 1`,
+		} {
+			if err := none(l.Query(ctx, promql, "service")); err != nil {
+				return fmt.Errorf("%s: %w", promql, err)
+			}
 		}
-		return err
+		const logql = `sum by (compose_service) (count_over_time({env=~".+"} |~ "(?i)error|fatal|panic" [1m]))`
+		if err := none(l.LogQuery(ctx, logql, "compose_service")); err != nil {
+			return fmt.Errorf("%s: %w", logql, err)
+		}
+		return nil
 	})
+}
+
+func none(got map[string]float64, err error) error {
+	if err == nil && len(got) > 0 {
+		return fmt.Errorf("still %v", got)
+	}
+	return err
 }
 
 func (l *Lab) resetHost(ctx context.Context, h hostPlan) error {
