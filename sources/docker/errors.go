@@ -74,7 +74,7 @@ func (e *engine) advice(err error) string {
 	case cerrdefs.IsPermissionDenied(err):
 		return "an authorization plugin or a socket proxy on the host refuses it: allow reading containers, images, info and events"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the engine ended the connection; see on the host whether it runs (systemctl status docker)"
+		return "the connection ended: the way to the host broke or its engine stopped; it is tried again"
 	default:
 		return ""
 	}
