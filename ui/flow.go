@@ -195,6 +195,7 @@ func (m *Model) events(msg eventsMsg) tea.Cmd {
 	}
 	r.close(m.o.Now())
 	m.o.Poke()
+	m.view.fetched.journal = fleet.ServiceKey{} // it has grown
 	if m.view.run {
 		return nil
 	}

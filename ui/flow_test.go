@@ -352,3 +352,17 @@ func TestMouse(t *testing.T) {
 		t.Fatal("the mouse can not be off")
 	}
 }
+
+func TestLongReasonIsNotCutOff(t *testing.T) {
+	m := console(t, 80, 24)
+	keys(m, "R")
+	send(m, plannedMsg{m.flow.seq, nil, errors.New("redeploy ai: prod-1: /srv/nexgate-infra/services/ai/tag.env is not writable for deploy; run: sudo chown deploy /srv/nexgate-infra/services/ai/tag.env and try again")})
+	s := screen(t, m)
+	if !strings.Contains(s, "and try") || !strings.Contains(s, "is not") {
+		t.Fatalf("the reason is cut off:\n%s", s)
+	}
+	send(m, toastMsg{m.view.noteID})
+	if strings.Contains(screen(t, m), "and try") {
+		t.Fatal("the note never goes")
+	}
+}

@@ -213,14 +213,21 @@ func (m *Model) arm(msg armMsg) tea.Cmd {
 	return nil
 }
 
-// toastTime is how long a note stays.
-const toastTime = 6 * time.Second
+// How long a note stays: what went wrong takes longer to read.
+const (
+	toastTime = 6 * time.Second
+	alarmTime = 20 * time.Second
+)
 
 // toast says something in the last line for a while.
 func (m *Model) toast(tok token, text string) tea.Cmd {
 	m.view.noteID++
 	m.view.note = ln(sp(tok, text))
-	return m.life.after(toastTime, toastMsg{m.view.noteID})
+	stay := toastTime
+	if tok == tokCrit {
+		stay = alarmTime
+	}
+	return m.life.after(stay, toastMsg{m.view.noteID})
 }
 
 // setTheme changes the colours.

@@ -73,7 +73,9 @@ func open(t *testing.T, w, h int, o Options) *terminal {
 	t.Cleanup(func() {
 		cancel()
 		_ = keys.Close()
-		_ = s.emu.Close()
+		if c, ok := s.emu.InputPipe().(io.Closer); ok {
+			_ = c.Close() // not the emulator itself: its Close races with its Read
+		}
 		group.Wait()
 	})
 	return s

@@ -230,12 +230,6 @@ func (a *fakeAction) Offer(snap *fleet.Snapshot, t []fleet.Ref) actions.Offer {
 	return actions.Offer{Enabled: true, Title: "redeploy " + s.Key.Name + " " + s.Releases.Previous.Version()}
 }
 
-func (a *fakeAction) made() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.plans
-}
-
 func (a *fakeAction) Plan(ctx context.Context, snap *fleet.Snapshot, in actions.Intent) (*actions.Plan, error) {
 	a.mu.Lock()
 	a.plans++

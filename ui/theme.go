@@ -122,22 +122,9 @@ func colorblindSwatch(dark bool) swatch {
 
 // sequence is the SGR sequence of a token with modifiers.
 func (p swatch) sequence(tok token, m mod) string {
-	var s ansi.Style
-	if p.attributes {
-		s = monoStyle(tok, m)
-	} else {
-		if fg := p.fg[tok]; fg != "" {
-			s = s.ForegroundColor(hex(fg))
-		}
-		if m&modSel != 0 {
-			s = s.BackgroundColor(hex(p.selection))
-		}
-		if m&modMatch != 0 {
-			s = ansi.Style{}.ForegroundColor(hex(p.onMatch)).BackgroundColor(hex(p.match))
-		}
-		if tok == tokTitle || tok == tokKey || m&modBold != 0 {
-			s = s.Bold()
-		}
+	s := monoStyle(tok, m)
+	if !p.attributes {
+		s = p.colourStyle(tok, m)
 	}
 	if m&modRev != 0 {
 		s = s.Reverse(true)
@@ -146,6 +133,24 @@ func (p swatch) sequence(tok token, m mod) string {
 		return ""
 	}
 	return s.String()
+}
+
+// colourStyle is the colours of a token, over the background of its row.
+func (p swatch) colourStyle(tok token, m mod) ansi.Style {
+	var s ansi.Style
+	if fg := p.fg[tok]; fg != "" {
+		s = s.ForegroundColor(hex(fg))
+	}
+	if m&modSel != 0 {
+		s = s.BackgroundColor(hex(p.selection))
+	}
+	if m&modMatch != 0 {
+		s = ansi.Style{}.ForegroundColor(hex(p.onMatch)).BackgroundColor(hex(p.match))
+	}
+	if tok == tokTitle || tok == tokKey || m&modBold != 0 {
+		s = s.Bold()
+	}
+	return s
 }
 
 // monoStyle tells tokens apart without a colour.

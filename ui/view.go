@@ -65,8 +65,26 @@ func (m *Model) compose() []line {
 		stack(frame, a.detail, m.detailBox(a.detail, now))
 	}
 	frame[m.h-1] = m.footer()
+	m.noteOver(frame)
 	m.overlays(frame)
 	return frame
+}
+
+// noteRows bounds how much of the screen a note takes.
+const noteRows = 5
+
+// noteOver lays a note over the last lines, as many as it needs: a reason is not cut off.
+func (m *Model) noteOver(frame []line) {
+	if len(m.view.note) == 0 {
+		return
+	}
+	rows := m.view.note.wrap(m.w - 2)
+	if len(rows) > noteRows {
+		rows = append(rows[:noteRows-1:noteRows-1], rows[noteRows-1].put(tokFaint, "…"))
+	}
+	for i, l := range rows {
+		frame[m.h-len(rows)+i] = append(ln(sp(tokText, " ")), l...)
+	}
 }
 
 func (m *Model) border(p pane) token {
@@ -161,11 +179,8 @@ func (m *Model) detailBox(r rect, now time.Time) []line {
 	return boxed(m.detail.title(m.list.service(), r.w), m.detail.status(), m.detail.View(m.subject()), r, m.border(paneDetail), m.bare())
 }
 
-// footer is a note, or the keys that matter now.
+// footer is the keys that matter now.
 func (m *Model) footer() line {
-	if len(m.view.note) > 0 {
-		return append(ln(sp(tokText, " ")), m.view.note...).truncate(m.w)
-	}
 	tail := ln(sp(tokText, "  "))
 	for _, b := range []key.Binding{m.keys.Screen.Palette, m.keys.Screen.Help, m.keys.Screen.Quit} {
 		tail = append(tail, hint(b)...)
