@@ -44,7 +44,7 @@ type Server struct {
 // New makes a Loki that the world ships its logs to.
 func New(w *world.World) *Server {
 	s := &Server{world: w, mux: http.NewServeMux(), tails: make(chan struct{}, maxTails)}
-	s.engine = logql.NewEngine(logql.EngineOpts{}, store{w}, limits{}, nil)
+	s.engine = logql.NewEngine(logql.EngineOpts{}, &store{world: w, known: &memory{}}, limits{}, nil)
 	for path, h := range map[string]http.HandlerFunc{
 		"/query": s.query, "/query_range": s.queryRange, "/labels": s.labelNames, "/label/{name}/values": s.labelValues,
 		"/series": s.series, "/tail": s.tail, "/status/buildinfo": s.buildinfo,

@@ -107,10 +107,13 @@ func metadata(l world.Line) labels.Labels {
 }
 
 // store lets Loki's own engine read the world.
-type store struct{ world *world.World }
+type store struct {
+	world *world.World
+	known *memory
+}
 
 // SelectLogs gives the lines that a query asks for.
-func (s store) SelectLogs(_ context.Context, p logql.SelectLogParams) (iter.EntryIterator, error) {
+func (s *store) SelectLogs(_ context.Context, p logql.SelectLogParams) (iter.EntryIterator, error) {
 	expr, err := p.LogSelector()
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the engine's own
@@ -147,52 +150,4 @@ func (s store) SelectLogs(_ context.Context, p logql.SelectLogParams) (iter.Entr
 		}
 	}
 	return iter.NewSortEntryIterator(its, p.Direction), nil
-}
-
-// SelectSamples gives the numbers that a metric query makes of lines.
-func (s store) SelectSamples(_ context.Context, p logql.SelectSampleParams) (iter.SampleIterator, error) {
-	selector, err := p.LogSelector()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the engine's own
-	}
-	expr, err := p.Expr()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the engine's own
-	}
-	extractors, err := expr.Extractors()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the engine's own
-	}
-	now := s.world.Now()
-	found := map[string]*logproto.Series{}
-	n := uint64(0)
-	for _, st := range streams(s.world, selector.Matchers()) {
-		lines := st.lines(p.Start, p.End, now)
-		for _, extractor := range extractors {
-			ex := extractor.ForStream(st.labels)
-			for _, l := range lines {
-				samples, ok := ex.Process(l.At.UnixNano(), []byte(l.Text), metadata(l))
-				if !ok {
-					continue
-				}
-				for _, sample := range samples {
-					n++
-					key := sample.Labels.String()
-					out := found[key]
-					if out == nil {
-						out = &logproto.Series{Labels: key, StreamHash: ex.BaseLabels().Hash()}
-						found[key] = out
-					}
-					// The hash tells doubles apart; here is none.
-					out.Samples = append(out.Samples, logproto.Sample{Timestamp: l.At.UnixNano(), Value: sample.Value, Hash: n})
-				}
-			}
-		}
-	}
-	list := make([]logproto.Series, 0, len(found))
-	for _, one := range found {
-		sort.Sort(one)
-		list = append(list, *one)
-	}
-	return iter.NewMultiSeriesIterator(list), nil
 }
