@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -73,11 +75,21 @@ func (e *engine) advice(err error) string {
 		return "the engine no longer speaks API " + api.DefaultVersion + ", the newest that nexops does: upgrade nexops"
 	case cerrdefs.IsPermissionDenied(err):
 		return "an authorization plugin or a socket proxy on the host refuses it: allow reading containers, images, info and events"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case broken(err):
 		return "the connection ended: the way to the host broke or its engine stopped; it is tried again"
 	default:
 		return ""
 	}
+}
+
+// broken is a connection that ended under a request.
+func broken(err error) bool {
+	for _, target := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
 }
 
 func socketAdvice(p remote.SocketProblem) string {

@@ -123,3 +123,18 @@ func TestHungEngine(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A connection that was kept and broke says nothing; the new one says why, or works.
+func TestBrokenConnectionIsTriedOnceMore(t *testing.T) {
+	f := newFake(t)
+	fill(f, 2)
+	hangUps := 1
+	f.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/info") && hangUps > 0 {
+			hangUps--
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	observe(t, f.source(t))
+}

@@ -33,6 +33,11 @@ type reading struct {
 // Observe reads the whole of one engine: every container, every image, the host.
 func (s *source) Observe(ctx context.Context) (fleet.Facts, error) {
 	got, err := s.read(ctx)
+	if err != nil && broken(err) && ctx.Err() == nil {
+		// A connection kept from before has ended. A new one works, or says why not.
+		s.engine.reset()
+		got, err = s.read(ctx)
+	}
 	if err != nil {
 		s.engine.reset()
 		return fleet.Facts{}, err
