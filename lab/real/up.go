@@ -151,8 +151,6 @@ func (u *upper) up(ctx context.Context) (*Lab, error) {
 	return l, writeState(u.places.state(), u.state)
 }
 
-func (u *upper) console1(name string) string { return u.places.console(name) }
-
 // bootAll makes keys, files and processes of every host.
 func (u *upper) bootAll(ctx context.Context) error {
 	hostKeys := map[string]keyPair{}
