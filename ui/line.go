@@ -26,8 +26,8 @@ func (l line) put(tok token, s string) line { return append(l, sp(tok, s)) }
 
 // textWidth is how many columns a text takes once it is drawn.
 func textWidth(s string) int {
-	if isPlain(s) {
-		return len(s)
+	if w, ok := plainWidth(s); ok {
+		return w
 	}
 	return ansi.StringWidth(Sanitize(s))
 }
@@ -91,24 +91,36 @@ func (l line) cut(from, to int) line {
 	pos := 0
 	for _, s := range l {
 		text := Sanitize(s.text)
-		w := ansi.StringWidth(text)
+		w := textWidth(text)
 		lo, hi := max(from-pos, 0), min(to-pos, w)
 		pos += w
 		if lo >= hi {
 			continue
 		}
 		if lo > 0 || hi < w {
-			text = ansi.Cut(text, lo, hi)
+			text = cutText(text, lo, hi)
 		}
 		out = append(out, span{text: text, tok: s.tok, mod: s.mod})
 	}
 	return out
 }
 
+// cutText gives some columns of a text that has been sanitised.
+func cutText(text string, from, to int) string {
+	if isPlain(text) {
+		return text[from:to]
+	}
+	return ansi.Cut(text, from, to)
+}
+
 // pad fills or cuts the line to exactly a width.
 func (l line) pad(w int) line {
-	l = l.truncate(w)
-	if gap := w - l.width(); gap > 0 {
+	n := l.width()
+	if n > w {
+		l = l.truncate(w)
+		n = l.width()
+	}
+	if gap := w - n; gap > 0 {
 		var m mod
 		if len(l) > 0 {
 			m = l[len(l)-1].mod & modSel

@@ -16,7 +16,7 @@ const tabStop = 8
 // differently (joiners, variation selectors, marks without end) is removed. The
 // result has no control character, and sanitising it again changes nothing.
 func Sanitize(s string) string {
-	if isPlain(s) {
+	if _, ok := plainWidth(s); ok {
 		return s
 	}
 	var b strings.Builder
@@ -49,7 +49,7 @@ func Sanitize(s string) string {
 	return b.String()
 }
 
-// isPlain reports whether the text is printable ASCII only, which is nearly always.
+// isPlain reports whether the text is printable ASCII only.
 func isPlain(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x20 || s[i] > 0x7e {
@@ -57,6 +57,36 @@ func isPlain(s string) bool {
 		}
 	}
 	return true
+}
+
+// plainWidth is the width of a text of which every rune takes one column and none
+// needs care. That is nearly every text; ok is false for the rest.
+func plainWidth(s string) (w int, ok bool) {
+	for i := 0; i < len(s); w++ {
+		if c := s[i]; c < utf8.RuneSelf {
+			if c < 0x20 || c > 0x7e {
+				return 0, false
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if !isSingle(r) {
+			return 0, false
+		}
+		i += size
+	}
+	return w, true
+}
+
+// isSingle reports the runes beyond ASCII that the screen itself draws with: lines,
+// blocks, marks, arrows, dashes. Each takes one column everywhere.
+func isSingle(r rune) bool {
+	switch {
+	case r >= 0x2500 && r <= 0x25fc, r >= 0x2010 && r <= 0x2027, r >= 0x2190 && r <= 0x2193:
+		return true
+	}
+	return r == '≠' || r == '↻' || r == '✖' || r == '✓' || r == '’' || r == '›' || r == '‹'
 }
 
 // visible is how one rune is shown at a column.

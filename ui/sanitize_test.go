@@ -37,6 +37,17 @@ func TestSanitize(t *testing.T) {
 	}
 }
 
+func TestSingleRunesTakeOneColumn(t *testing.T) {
+	for r := rune(0x80); r < 0x30000; r++ {
+		if isSingle(r) && ansi.StringWidth(string(r)) != 1 {
+			t.Errorf("%U takes %d columns", r, ansi.StringWidth(string(r)))
+		}
+		if isSingle(r) && visible(r, 0) != string(r) {
+			t.Errorf("%U needs care", r)
+		}
+	}
+}
+
 func FuzzSanitize(f *testing.F) {
 	for _, l := range sampleLog() {
 		f.Add(l.Text)

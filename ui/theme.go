@@ -159,8 +159,10 @@ func monoStyle(tok token, m mod) ansi.Style {
 	switch tok {
 	case tokTitle, tokCrit, tokWarn, tokKey, tokFocus:
 		s = s.Bold()
-	case tokFaint, tokBorder:
-		s = s.Faint()
+	case tokFaint, tokBorder, tokChart:
+		if m&modSel == 0 { // faint and reversed can not be read
+			s = s.Faint()
+		}
 	default:
 		if m&modBold != 0 {
 			s = s.Bold()
