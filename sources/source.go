@@ -64,6 +64,12 @@ type Inspector interface {
 	Inspect(ctx context.Context, instance fleet.Instance) ([]byte, error)
 }
 
+// HostObserver is a source that reports the instances of hosts. When it fails,
+// they cannot be seen, and what hangs on them raises no alarm of its own.
+type HostObserver interface {
+	ObservedHosts() []string
+}
+
 // Linker is a source that knows a web page about a service (a Grafana dashboard).
 type Linker interface {
 	Link(service fleet.ServiceKey) (url string, ok bool)

@@ -60,6 +60,7 @@ func TestFindAndUndoTheBadDeploy(t *testing.T) {
 	term.WaitFor(within, "likely", "0.4.2")
 	term.Type("R")
 	term.WaitFor(within, "0.4.1", "ai@prod")
+	read()
 	term.Type("ai@prod", ptytest.Enter)
 	term.WaitFor(within, "good")
 	term.Type(ptytest.Esc, ptytest.Esc)
@@ -77,6 +78,10 @@ func TestFindAndUndoTheBadDeploy(t *testing.T) {
 		t.Errorf("journal:\n%s", out)
 	}
 }
+
+// read is what a person does before typing into a dialog. Keys that come sooner are
+// meant for what was there before, and are dropped.
+func read() { time.Sleep(time.Second) }
 
 // firstRow is the first row of the attention list: the first line that begins with a severity's mark.
 func firstRow(screen string) string {
@@ -151,6 +156,7 @@ func TestQuitInTheMiddleOfAnAction(t *testing.T) {
 	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") })
 	term.Type("R")
 	term.WaitFor(within, "ai@prod")
+	read()
 	term.Type("ai@prod", ptytest.Enter)
 	term.WaitFor(within, "soak") // it is being verified
 	term.Type("q")

@@ -57,6 +57,7 @@ func TestLabFindAndUndoTheBadDeploy(t *testing.T) {
 
 	term.Type("R")
 	term.WaitFor(within, "ai@prod", "0.1.0")
+	read()
 	term.Type("ai@prod", ptytest.Enter)
 	term.WaitFor(2*within, "good")
 

@@ -99,6 +99,9 @@ func environmentOf(host string, deps sources.Deps) string {
 // ID is "docker/<host>".
 func (s *source) ID() fleet.SourceID { return fleet.MakeSourceID(kindName, s.host) }
 
+// ObservedHosts is the one host whose instances it reports: when the source fails, they cannot be seen.
+func (s *source) ObservedHosts() []string { return []string{s.host} }
+
 // Timing polls as a safety net only: a change comes with the engine's events.
 func (s *source) Timing() sources.Timing {
 	return sources.Timing{Every: s.poll, Timeout: observeTimeout, MaxAge: 2*s.poll + observeTimeout}

@@ -167,15 +167,10 @@ func (c *Console) hostEnvironment(host string) string {
 	return ""
 }
 
-// hostObserver is a source that reports the instances of hosts: when it fails, they cannot be seen.
-type hostObserver interface {
-	ObservedHosts() []string
-}
-
 func observedHosts(list []sources.Source) func(fleet.SourceID) []string {
 	by := map[fleet.SourceID][]string{}
 	for _, s := range list {
-		if h, ok := s.(hostObserver); ok {
+		if h, ok := s.(sources.HostObserver); ok {
 			by[s.ID()] = h.ObservedHosts()
 		}
 	}
@@ -227,7 +222,7 @@ func (c *Console) Tail(ctx context.Context, q sources.LogQuery, emit func(fleet.
 func (c *Console) tailSources() []sources.Source {
 	var direct []sources.Source
 	for _, s := range c.Collector.Sources() {
-		if _, ok := s.(hostObserver); ok {
+		if _, ok := s.(sources.HostObserver); ok {
 			direct = append(direct, s)
 		}
 	}
@@ -242,7 +237,7 @@ func (c *Console) Inspect(ctx context.Context, in fleet.Instance) ([]byte, error
 	var last error
 	for _, s := range c.Collector.Sources() {
 		i, ok := s.(sources.Inspector)
-		if h, hosts := s.(hostObserver); !ok || (hosts && !slices.Contains(h.ObservedHosts(), in.Host)) {
+		if h, hosts := s.(sources.HostObserver); !ok || (hosts && !slices.Contains(h.ObservedHosts(), in.Host)) {
 			continue
 		}
 		out, err := i.Inspect(ctx, in)
