@@ -1,0 +1,404 @@
+package redeploy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/actionstest"
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+const (
+	imageName = "registry.lab:5000/nexgate/ai-service"
+	canary    = "canary-4711-bird"
+)
+
+// errNeverBegan is how a connection that cannot be made ends a command.
+var errNeverBegan = fmt.Errorf("dial: no route: %w", remote.ErrNotStarted)
+
+var aiProd = fleet.ServiceKey{Environment: "prod", Name: "ai"}
+
+// stage is a small estate: hosts whose files and git are real, in folders of this
+// machine, and whose engine is made up.
+type stage struct {
+	t     *testing.T
+	dir   string
+	cfg   Config
+	hosts []*engineHost
+
+	mu       sync.Mutex
+	registry map[string]string // tag to digest
+	metrics  map[fleet.MetricName]fleet.Metric
+	failing  string // the error of the metrics' source
+	blind    map[string]string
+	history  []string // tags, newest first
+}
+
+// engineHost is one host.
+type engineHost struct {
+	*actionstest.Host
+	s        *stage
+	dir      string            // its checkout
+	images   map[string]string // tag to digest
+	instance fleet.Instance
+	upFails  string                // what up says before it exits with 1
+	after    func(*fleet.Instance) // what becomes of the container when it is made again
+	compose  string
+	engine   string
+	full     bool // no space is left on its disk
+	made     int
+}
+
+func digestOf(tag string) string {
+	return "sha256:" + strings.Repeat(fmt.Sprintf("%02x", tag[len(tag)-1]), 32)
+}
+func idOf(tag string) string {
+	return "sha256:" + strings.Repeat(fmt.Sprintf("%02x", tag[len(tag)-1]+100), 32)
+}
+
+// newStage makes an estate in which ai runs 0.4.2 and ran 0.4.1 before, on hosts of these names.
+func newStage(t *testing.T, home string, names ...string) *stage {
+	t.Helper()
+	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+	t.Setenv("GIT_CONFIG_SYSTEM", os.DevNull)
+	t.Setenv("GIT_COMMITTER_NAME", "ci")
+	t.Setenv("GIT_COMMITTER_EMAIL", "ci@lab")
+	t.Setenv("GIT_AUTHOR_NAME", "ci")
+	t.Setenv("GIT_AUTHOR_EMAIL", "ci@lab")
+	s := &stage{
+		t: t, dir: t.TempDir(), cfg: DefaultConfig(), history: []string{"0.4.2", "0.4.1", "0.4.0"},
+		registry: map[string]string{"0.4.0": digestOf("0.4.0"), "0.4.1": digestOf("0.4.1"), "0.4.2": digestOf("0.4.2")},
+		metrics:  map[fleet.MetricName]fleet.Metric{}, blind: map[string]string{},
+	}
+	s.cfg.TagHome = home
+	s.cfg.Soak, s.cfg.Start = remote.Duration(20*time.Millisecond), remote.Duration(5*time.Second)
+	s.cfg.Limits.Settle = remote.Duration(50 * time.Millisecond)
+	s.cfg.GitURL, s.cfg.Branches = filepath.Join(s.dir, "infra.git"), map[string]string{"prod": "master"}
+	s.makeRepo()
+	for _, name := range names {
+		s.addHost(name, home == HomeGit)
+	}
+	return s
+}
+
+func (s *stage) git(dir string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command("git", append([]string{"-C", dir}, args...)...) //nolint:gosec // a test's
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (s *stage) write(file, text string) {
+	s.t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) read(file string) string {
+	s.t.Helper()
+	b, err := os.ReadFile(file) //nolint:gosec // a test's
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+const tagFileText = "# written by CI\r\nAI_TAG=\"0.4.2\"\r\n"
+
+// makeRepo makes the infra repo, bare, with one commit.
+func (s *stage) makeRepo() {
+	work := filepath.Join(s.dir, "work")
+	s.write(filepath.Join(work, "services/ai/tag.env"), tagFileText)
+	s.write(filepath.Join(work, "prod/stack.yml"), "services: {}\n")
+	s.git(work, "init", "-q", "-b", "master")
+	s.git(work, "add", ".")
+	s.git(work, "commit", "-q", "-m", "ai: 0.4.2")
+	s.git(s.dir, "clone", "-q", "--bare", work, s.cfg.GitURL)
+	s.git(work, "remote", "add", "origin", s.cfg.GitURL)
+}
+
+// somebodyPushes makes another commit on the branch.
+func (s *stage) somebodyPushes(file, text, subject string) {
+	work := filepath.Join(s.dir, "work")
+	s.git(work, "pull", "-q", "origin", "master")
+	s.write(filepath.Join(work, file), text)
+	s.git(work, "add", ".")
+	s.git(work, "commit", "-q", "-m", subject)
+	s.git(work, "push", "-q", "origin", "master")
+}
+
+func (s *stage) addHost(name string, checkout bool) {
+	h := &engineHost{s: s, dir: filepath.Join(s.dir, name), compose: "2.40.3", images: map[string]string{}}
+	if checkout {
+		s.git(s.dir, "clone", "-q", s.cfg.GitURL, h.dir)
+	} else {
+		s.write(filepath.Join(h.dir, "services/ai/tag.env"), tagFileText)
+		s.write(filepath.Join(h.dir, "prod/stack.yml"), "services: {}\n")
+	}
+	h.images["0.4.1"], h.images["0.4.2"] = digestOf("0.4.1"), digestOf("0.4.2")
+	h.Host = actionstest.NewHost(name, h.answer)
+	project := h.dir
+	if checkout {
+		project = filepath.Join(h.dir, "prod")
+	}
+	h.instance = fleet.Instance{
+		ID: name + "-0", Kind: "container", Host: name, Name: "nexgate-ai-1", State: fleet.StateRunning, Health: fleet.HealthHealthy,
+		Subject: fleet.Subject{Environment: "prod", Host: name, Project: "nexgate", Service: "ai", Container: "nexgate-ai-1"},
+		Release: h.release("0.4.2"), Life: fleet.Life{Restarts: 12, CreatedAt: time.Now().Add(-time.Hour)},
+		Labels: map[string]string{
+			labelDir: project, labelFiles: filepath.Join(h.dir, "prod/stack.yml"), labelNumber: "1",
+		},
+	}
+	s.hosts = append(s.hosts, h)
+}
+
+func (h *engineHost) release(tag string) fleet.Release {
+	return fleet.Release{Image: imageName, Tag: tag, Digest: digestOf(tag), ImageID: idOf(tag)}
+}
+
+func (h *engineHost) tagFile() string { return filepath.Join(h.dir, "services/ai/tag.env") }
+
+func exit(code int, stderr string) (remote.Result, error) {
+	return remote.Result{Code: code, Stderr: []byte(stderr)}, nil
+}
+
+func printed(v any) (remote.Result, error) {
+	b, err := json.Marshal(v)
+	return remote.Result{Stdout: b}, err
+}
+
+// answer is what the host does with a command.
+func (h *engineHost) answer(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	h.s.mu.Lock()
+	why := h.s.blind[h.Name()]
+	h.s.mu.Unlock()
+	if why != "" {
+		return remote.Result{}, fmt.Errorf("%w: %s", remote.ErrNotStarted, why)
+	}
+	switch argv := cmd.Argv; {
+	case argv[0] == "hostname":
+		return remote.Result{Stdout: []byte(h.Name() + "\n")}, nil
+	case argv[0] == "tee" && h.full:
+		return exit(1, "tee: "+argv[1]+": No space left on device")
+	case argv[0] != "docker":
+		cmd.Stdout, cmd.Stderr = nil, nil           // Host writes them
+		return remote.Local(h.Name()).Run(ctx, cmd) //nolint:wrapcheck // a test's
+	case argv[1] == "compose":
+		return h.composed(cmd)
+	default:
+		return h.docker(argv[1:])
+	}
+}
+
+func (h *engineHost) docker(argv []string) (remote.Result, error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	_, tag, _ := strings.Cut(argv[len(argv)-1], imageName+":")
+	switch argv[0] + " " + argv[1] {
+	case "info --format":
+		if h.engine != "" {
+			return printed(map[string]any{"ServerErrors": []string{h.engine}})
+		}
+		insecure := map[string]any{"registry.lab:5000": map[string]bool{"Secure": false}}
+		return printed(map[string]any{"ID": "ABCD:" + h.Name(), "ServerVersion": "29.0.1", "RegistryConfig": map[string]any{"IndexConfigs": insecure}})
+	case "image inspect":
+		digest, ok := h.images[tag]
+		if !ok {
+			return exit(1, "Error: No such image: "+tag)
+		}
+		return printed([]any{map[string]any{"Id": idOf(tag), "RepoDigests": []string{imageName + "@" + digest}, "Size": 12 << 20}})
+	case "manifest inspect":
+		digest, ok := h.s.registry[tag]
+		if !ok || !slices.Contains(argv, "--insecure") {
+			return exit(1, "no such manifest: "+tag)
+		}
+		return printed(map[string]any{"Descriptor": map[string]string{"digest": digest}})
+	}
+	return exit(125, "docker: unknown command")
+}
+
+// composed is the Compose plugin: it reads the tag file, like the real one does.
+func (h *engineHost) composed(cmd remote.Command) (remote.Result, error) {
+	if slices.Contains(cmd.Argv, "version") {
+		return remote.Result{Stdout: []byte(h.compose + "\n")}, nil
+	}
+	tag, _, err := readTag([]byte(h.s.read(h.tagFile())), "AI_TAG")
+	if err != nil {
+		return exit(1, err.Error())
+	}
+	if over, ok := cmd.Env["AI_TAG"]; ok {
+		tag = over
+	}
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	switch {
+	case slices.Contains(cmd.Argv, "config"):
+		return printed(map[string]any{"services": map[string]any{"ai": map[string]any{
+			"image": imageName + ":" + tag, "environment": map[string]string{"DB_URL": canary},
+		}}})
+	case slices.Contains(cmd.Argv, "pull"):
+		digest, ok := h.s.registry[tag]
+		if !ok {
+			return exit(18, "manifest unknown")
+		}
+		h.images[tag] = digest
+		return remote.Result{Stderr: []byte("ai Pulled\nDB_PASSWORD=" + canary + "\n")}, nil
+	case h.upFails != "":
+		return exit(1, h.upFails)
+	case h.images[tag] == "":
+		return exit(1, "No such image: "+tag)
+	}
+	h.made++
+	in := h.instance
+	in.ID, in.Release = fmt.Sprintf("%s-%d", h.Name(), h.made), h.release(tag)
+	in.Release.Digest = h.images[tag]
+	in.Life = fleet.Life{CreatedAt: time.Now(), StartedAt: time.Now()}
+	if h.after != nil {
+		h.after(&in)
+	}
+	h.instance = in
+	return remote.Result{Stderr: []byte(" Container nexgate-ai-1  Started\n")}, nil
+}
+
+// Poke is not needed: the facts are always new.
+func (s *stage) Poke() {}
+
+// Latest is the estate as it is now.
+func (s *stage) Latest() *fleet.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	snap := &fleet.Snapshot{Seq: 1, At: now, Environment: "prod"}
+	svc := fleet.Service{Key: aiProd, Seen: now, Metrics: map[fleet.MetricName]fleet.Metric{}}
+	for _, h := range s.hosts {
+		why := s.blind[h.Name()]
+		snap.Hosts = append(snap.Hosts, fleet.Host{Name: h.Name(), Environment: "prod", Up: why == "", Error: why})
+		status := fleet.SourceStatus{ID: fleet.MakeSourceID("docker", h.Name()), Kind: "docker", Hosts: []string{h.Name()}, State: fleet.SourceOK, LastSuccess: now}
+		snap.Sources = append(snap.Sources, status)
+		svc.Hosts = append(svc.Hosts, h.Name())
+		svc.Instances = append(svc.Instances, h.instance)
+	}
+	prom := fleet.SourceStatus{ID: "prometheus/prometheus", Kind: "prometheus", State: fleet.SourceOK, LastSuccess: now}
+	if s.failing != "" {
+		prom.State, prom.Error = fleet.SourceFailing, s.failing
+	}
+	git := fleet.SourceStatus{ID: "git/infra", Kind: "git", State: fleet.SourceOK, LastSuccess: now}
+	snap.Sources = append(snap.Sources, prom, git)
+	for name, m := range s.metrics {
+		m.Source = prom.ID
+		svc.Metrics[name] = m
+	}
+	for _, tag := range s.history {
+		svc.Releases.History = append(svc.Releases.History, fleet.Release{Image: imageName, Tag: tag, Digest: digestOf(tag), Commit: "8f3c1e2" + tag})
+	}
+	svc.Releases.Desired, svc.Releases.Previous = svc.Releases.History[0], svc.Releases.History[1]
+	svc.Releases.Running = s.hosts[0].instance.Release
+	snap.Services = []fleet.Service{svc}
+	return snap
+}
+
+func (s *stage) action() actions.Action {
+	return New(s.cfg, Deps{
+		Host: func(name string) (remote.Host, error) {
+			for _, h := range s.hosts {
+				if h.Name() == name {
+					return h, nil
+				}
+			}
+			return nil, fmt.Errorf("no host %q", name)
+		},
+		CacheDir: filepath.Join(s.dir, "cache"), Look: 2 * time.Millisecond,
+	})
+}
+
+func (s *stage) intent(to string) actions.Intent {
+	in := actions.Intent{Action: Name, Targets: []fleet.Ref{{Service: aiProd}}, Who: "ana@laptop"}
+	if to != "" {
+		in.Args = map[string]string{ArgTo: to}
+	}
+	return in
+}
+
+// state is everything outside the console.
+func (s *stage) state() string {
+	out := s.git(s.cfg.GitURL, "for-each-ref")
+	for _, h := range s.hosts {
+		out += "\n" + h.Name() + " " + s.read(h.tagFile())
+		if _, err := os.Stat(filepath.Join(h.dir, ".git")); err == nil {
+			out += s.git(h.dir, "rev-parse", "HEAD") + s.git(h.dir, "status", "--porcelain")
+		}
+		s.mu.Lock()
+		out += fmt.Sprint(h.images, h.instance.ID)
+		s.mu.Unlock()
+	}
+	return out
+}
+
+func (s *stage) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+func (s *stage) plan(to string) *actions.Plan {
+	s.t.Helper()
+	p, err := s.action().Plan(context.Background(), s.Latest(), s.intent(to))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// run runs a plan to its end.
+func (s *stage) run(p *actions.Plan) ([]actions.Event, actions.Event) {
+	s.t.Helper()
+	j, err := actions.OpenJournal(filepath.Join(s.t.TempDir(), "journal"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := actions.NewRunner(actions.RunnerOptions{
+		Policy:  actions.Policy{Environments: map[string]actions.EnvironmentPolicy{"prod": {Confirm: actions.ConfirmY}}},
+		Journal: j, Locker: actions.NewMemoryLocker(time.Now), World: s, Who: "ana@laptop",
+		Timing: actions.Timing{Reread: time.Second, Look: 2 * time.Millisecond},
+	})
+	ch, err := r.Run(context.Background(), p, actions.Confirmation{Yes: true})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var list []actions.Event
+	for ev := range ch {
+		list = append(list, ev)
+	}
+	if err := r.Close(); err != nil {
+		s.t.Error(err)
+	}
+	return list, list[len(list)-1]
+}
+
+func (s *stage) contract() actionstest.Case {
+	c := actionstest.Case{
+		Action: s.action(), Snapshot: s.Latest(), Intent: s.intent(""), World: s, State: s.state, Secret: canary,
+	}
+	for _, h := range s.hosts {
+		c.Hosts = append(c.Hosts, h.Host)
+	}
+	return c
+}
