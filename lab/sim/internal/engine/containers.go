@@ -41,7 +41,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 			out = append(out, summary(c, now))
 		}
 	}
-	reply(w, out)
+	s.reply(w, out, oldEndpoints)
 }
 
 func truthy(v string) bool {
@@ -129,7 +129,7 @@ func (s *Server) inspect(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	reply(w, Inspect(c))
+	s.reply(w, Inspect(c), oldContainer)
 }
 
 // Inspect is the whole record of a container.

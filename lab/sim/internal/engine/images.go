@@ -37,7 +37,7 @@ func (s *Server) imageInspect(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, "No such image: "+name)
 		return
 	}
-	reply(w, InspectImage(img))
+	s.reply(w, InspectImage(img), oldImage)
 }
 
 // InspectImage is the whole record of an image that lies on a host.
@@ -54,7 +54,9 @@ func InspectImage(img *world.Image) image.InspectResponse {
 	return out
 }
 
-func (s *Server) info(w http.ResponseWriter, _ *http.Request) { reply(w, Info(s.world, s.hostNow())) }
+func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
+	s.reply(w, Info(s.world, s.hostNow()), oldInfo)
+}
 
 // Info is what the engine says of its host.
 func Info(w *world.World, h world.Host) system.Info {

@@ -84,14 +84,14 @@ func writeEvent(w flusher, e world.Event) {
 
 // logs streams a container's output, each line in a frame that says its stream.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) {
-	c, ok := s.find(w, r)
-	if !ok {
-		return
-	}
 	q := r.URL.Query()
 	want := logRequest{stdout: truthy(q.Get("stdout")), stderr: truthy(q.Get("stderr")), stamps: truthy(q.Get("timestamps"))}
 	if !want.stdout && !want.stderr {
 		fail(w, http.StatusBadRequest, "Bad parameters: you must choose at least one stream")
+		return
+	}
+	c, ok := s.find(w, r)
+	if !ok {
 		return
 	}
 	since, err1 := parseTime(q.Get("since"))
