@@ -53,8 +53,8 @@ func fromFields(all []field, text string) parsed {
 		}
 		p.fields = append(p.fields, f)
 	}
-	if !found && p.level == "" {
-		return parsed{message: text}
+	if !found && p.level == "" || p.level == "" && p.message == "" && len(p.fields) == 0 {
+		return parsed{message: text} // nothing was understood, or nothing would be left
 	}
 	return p
 }
