@@ -23,7 +23,7 @@ func TestContractCheckout(t *testing.T) {
 
 func TestContractGit(t *testing.T) {
 	actionstest.Contract(t, func(t *testing.T) actionstest.Case {
-		s := newStage(t, HomeGit, "prod-1", "prod-2")
+		s := newStage(t, HomeGit, "prod-1")
 		return s.contract()
 	})
 }

@@ -59,6 +59,7 @@ func (w *watch) judge(ctx context.Context) (actions.Outcome, []string) {
 	defer tick.Stop()
 	poked := w.now()
 	w.world.Poke()
+	w.tell(w.began, fmt.Sprintf("waiting until %s runs on %s and is well, at most %s", w.e.t.to.Version(), strings.Join(w.e.t.hostNames(), ", "), fleet.Ago(w.start)))
 	for {
 		if o, reasons, over := w.look(w.world.Latest()); over {
 			return o, reasons
