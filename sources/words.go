@@ -89,6 +89,7 @@ func Cause(err error) error {
 // EscapeQuoted makes s safe between any of the quotes of PromQL and LogQL.
 func EscapeQuoted(s string) string {
 	const hex = "0123456789abcdef"
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	var out strings.Builder
 	for i := range len(s) {
 		switch c := s[i]; {

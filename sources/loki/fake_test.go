@@ -27,6 +27,7 @@ type fakeLoki struct {
 	mu     sync.Mutex
 	labels []string
 	series string // JSON
+	matrix string // JSON, of any metric query
 	lines  []stored
 	asked  []string                       // queries
 	tails  func(*websocket.Conn)          // what a live tail does
@@ -83,6 +84,10 @@ func (f *fakeLoki) query(w http.ResponseWriter, r *http.Request) {
 	f.note(r.FormValue("query"))
 	from, _ := strconv.ParseInt(r.FormValue("start"), 10, 64)
 	to, _ := strconv.ParseInt(r.FormValue("end"), 10, 64)
+	if r.FormValue("step") != "" && f.matrix != "" {
+		_, _ = w.Write([]byte(f.matrix))
+		return
+	}
 	if r.FormValue("step") != "" {
 		_, _ = fmt.Fprintf(w, `{"status":"success","data":{"resultType":"matrix","result":[
 			{"metric":{"env":"prod","compose_service":"ai"},"values":[[%[1]d,"3"]]},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"math"
 	"net"
@@ -171,5 +172,36 @@ func TestOwnQuery(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(f.asked, "\n"), `count_over_time({env="prod"} |= "slow" [1m])`) {
 		t.Errorf("asked %q", f.asked)
+	}
+}
+
+// BenchmarkObserve is one observation of 200 services, an hour of samples each.
+func BenchmarkObserve(b *testing.B) {
+	var series, matrix strings.Builder
+	for i := range 200 {
+		if i > 0 {
+			series.WriteByte(',')
+			matrix.WriteByte(',')
+		}
+		_, _ = fmt.Fprintf(&series, `{"env":"prod","compose_service":"service-%d","host":"prod-1"}`, i)
+		_, _ = fmt.Fprintf(&matrix, `{"metric":{"env":"prod","compose_service":"service-%d"},"values":[`, i)
+		for k := range 61 {
+			if k > 0 {
+				matrix.WriteByte(',')
+			}
+			_, _ = fmt.Fprintf(&matrix, `[%d,"%d"]`, noon.Unix()-3600+int64(60*k), k)
+		}
+		matrix.WriteString(`]}`)
+	}
+	f := newFake(b)
+	f.series = "[" + series.String() + "]"
+	f.matrix = `{"status":"success","data":{"resultType":"matrix","result":[` + matrix.String() + `]}}`
+	s := newSource(b, f.server.URL, testDeps(), nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		facts, err := s.Observe(context.Background())
+		if err != nil || len(facts.Metrics) != 200 {
+			b.Fatal(len(facts.Metrics), err)
+		}
 	}
 }

@@ -99,12 +99,12 @@ func (s *Source) selector(sh shape, more ...string) (string, error) {
 		return "", err
 	}
 	if !strict && len(more) == 0 {
-		any, ok := s.anchor(sh)
+		label, ok := s.anchor(sh)
 		if !ok {
 			return "", fmt.Errorf("no label says the service (there are %s): set [sources.labels] service, or selector",
 				strings.Join(sh.names, ", "))
 		}
-		matchers = append(matchers, any+`=~".+"`)
+		matchers = append(matchers, label+`=~".+"`)
 	}
 	return "{" + strings.Join(append(matchers, more...), ", ") + "}", nil
 }
