@@ -13,6 +13,7 @@ const Redacted = "[redacted]"
 // minSecret is the shortest value that is looked for: shorter ones would garble every text.
 const minSecret = 4
 
+//nolint:gosec // names of secrets, not one
 const secretName = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization)`
 
 // Redactor takes secrets out of texts: known values wherever they stand, values

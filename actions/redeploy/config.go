@@ -172,7 +172,7 @@ func checkTagFile(file, home string) error {
 	case path.IsAbs(file) && home == HomeGit:
 		return fmt.Errorf("%q is not allowed: a path inside the repository", file)
 	case path.Clean(file) != file || strings.HasPrefix(file, "../"):
-		return fmt.Errorf("%q is not allowed: write it without . and ..", file)
+		return fmt.Errorf("%q is not allowed: . and .. have no place in it", file)
 	}
 	return nil
 }

@@ -264,16 +264,6 @@ func (r *repo) pushArgs(commit string) []string {
 	return []string{"push", "--porcelain", "--", r.url, commit + ":" + r.ref()}
 }
 
-// remoteHead asks the remote where the branch is.
-func (r *repo) remoteHead(ctx context.Context) (string, error) {
-	out, err := r.line(ctx, "ls-remote", "--exit-code", "--", r.url, r.ref())
-	if err != nil {
-		return "", err
-	}
-	head, _, _ := strings.Cut(out, "\t")
-	return head, nil
-}
-
 // tell says who made a commit and what it is: "8f3c1e2 by ana: ai: faster tokenizer".
 func (r *repo) tell(ctx context.Context, commit string) string {
 	out, err := r.line(ctx, "show", "--no-patch", "--format=%h by %an: %s", commit)

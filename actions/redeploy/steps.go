@@ -24,8 +24,6 @@ type execution struct {
 	restarts map[string]int
 }
 
-type stepFunc = func(ctx context.Context, out func(stream, line string)) error
-
 // steps are all steps of the plan, in order.
 func (e *execution) steps() []actions.Step {
 	var list []actions.Step
