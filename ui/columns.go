@@ -52,6 +52,7 @@ func chooseColumns(w int, e extents) []column {
 		spark    int // priority of its sparkline, 0 for none
 		metric   fleet.MetricName
 	}
+	e.version = min(e.version, max(w/8, 12)) // one odd name does not push the figures out
 	// The priorities: what is it, which version, does it fail, what changed; then the state, the
 	// place, and the figures by how often they decide something.
 	all := []candidate{

@@ -46,7 +46,11 @@ func joinSegments(segs []segment, w int) line {
 	for total() > w {
 		worst := -1
 		for i, s := range segs {
-			if at[i] < len(s.forms)-1 && (worst < 0 || s.weight > segs[worst].weight) {
+			if at[i] == len(s.forms)-1 {
+				continue
+			}
+			// Among equals the one that has given way least is next, so that none vanishes while others are long.
+			if worst < 0 || s.weight > segs[worst].weight || s.weight == segs[worst].weight && at[i] < at[worst] {
 				worst = i
 			}
 		}

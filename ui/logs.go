@@ -113,11 +113,26 @@ func (p *logPane) index(n uint64) int {
 
 // rows is how one line looks now.
 func (p *logPane) rows(n uint64) []line {
-	l := p.format(p.ring.at(n))
-	if !p.look.wrap {
-		return []line{l}
+	text, fields := p.format(p.ring.at(n))
+	whole := append(text, fields...)
+	switch {
+	case !p.look.wrap:
+		return []line{whole}
+	case len(fields) > 0 && p.quiet(n) && text.width() <= p.w:
+		// The fields of a line that nobody has to worry about do not take rows of their own.
+		return []line{whole.truncate(p.w)}
 	}
-	return wrapIndent(l, p.w, 2)
+	return wrapIndent(whole, p.w, 2)
+}
+
+// quiet reports a line that is no warning and was not searched for.
+func (p *logPane) quiet(n uint64) bool {
+	l := p.ring.at(n)
+	switch parseLog(l.Text).level {
+	case "ERROR", "FATAL", "WARN":
+		return false
+	}
+	return p.find.query == "" || !foldContains(l.Text, p.find.query)
 }
 
 // wrapIndent wraps a line and sets what follows the first row in a little.

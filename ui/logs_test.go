@@ -229,3 +229,32 @@ func TestTailFollowsTheSelection(t *testing.T) {
 		t.Fatalf("a broken log is not said:\n%s", s)
 	}
 }
+
+func TestQuietLinesTakeOneRow(t *testing.T) {
+	m := logConsole(t, 100)
+	long := strings.Repeat("v", 90)
+	m.detail.logs.add([]fleet.LogLine{
+		{Text: `{"level":"info","msg":"quiet","k":"` + long + `"}`},
+		{Text: `{"level":"error","msg":"loud","k":"` + long + `"}`},
+		{Text: `{"level":"info","msg":"sought","k":"` + long + `"}`},
+		{Text: "plain " + long},
+	}, 0)
+	count := func() string {
+		var n []string
+		for i := m.detail.logs.ring.first; i < m.detail.logs.ring.next; i++ {
+			n = append(n, itoa(len(m.detail.logs.rows(i))))
+		}
+		return strings.Join(n, " ")
+	}
+	if got := count(); got != "1 2 1 2" {
+		t.Errorf("rows: %s", got)
+	}
+	m.detail.logs.search("sought")
+	if got := count(); got != "1 2 2 2" {
+		t.Errorf("rows of a search: %s", got)
+	}
+	m.detail.logs.look.wrap = false
+	if got := count(); got != "1 1 1 1" {
+		t.Errorf("rows without wrap: %s", got)
+	}
+}

@@ -6,8 +6,8 @@ import (
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
-// format is one log line: when, which instance, how bad, what, and the fields.
-func (p *logPane) format(l *fleet.LogLine) line {
+// format is one log line: when, which instance, how bad, what; and its fields.
+func (p *logPane) format(l *fleet.LogLine) (text, fields line) {
 	layout := "15:04:05"
 	if p.w >= 100 {
 		layout = "15:04:05.000"
@@ -21,7 +21,7 @@ func (p *logPane) format(l *fleet.LogLine) line {
 		out = ln(sp(tokFaint, at.Format(layout)+" "))
 	}
 	if l.Stream == "nexops" {
-		return out.put(tokAccent, "── "+l.Text+" ──")
+		return out.put(tokAccent, "── "+l.Text+" ──"), nil
 	}
 	if l.Instance != "" {
 		tok := instanceToken(l.Host + "/" + l.Instance)
@@ -29,18 +29,17 @@ func (p *logPane) format(l *fleet.LogLine) line {
 		out = out.put(tokText, " ")
 	}
 	if p.look.raw {
-		return append(out, ln(sp(tokText, l.Text)).highlight(p.find.query)...)
+		return append(out, ln(sp(tokText, l.Text)).highlight(p.find.query)...), nil
 	}
 	m := parseLog(l.Text)
 	if m.level != "" {
 		out = append(out, ln(sp(levelToken(m.level), m.level)).pad(5)...)
 		out = out.put(tokText, " ")
 	}
-	body := ln(sp(tokText, m.message))
 	for _, f := range m.fields {
-		body = body.put(tokFaint, " "+f.key+"=").put(tokDim, f.value)
+		fields = fields.put(tokFaint, " "+f.key+"=").put(tokDim, f.value)
 	}
-	return append(out, body.highlight(p.find.query)...)
+	return append(out, ln(sp(tokText, m.message)).highlight(p.find.query)...), fields.highlight(p.find.query)
 }
 
 // View is what is on the screen now.

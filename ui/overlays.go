@@ -81,7 +81,8 @@ func (m *Model) dialogOverlay(frame []line) {
 	body = append(body, blank(room-len(body))...)
 	rule := ln(sp(tokBorder, strings.Repeat("─", w)))
 	if below := len(lines) - d.scroll.top - room; below > 0 {
-		rule = ln(bold(tokWarn, "↓ "+itoa(below)+" more "), sp(tokBorder, strings.Repeat("─", max(w-10, 0)))).truncate(w)
+		more := bold(tokWarn, "↓ "+itoa(below)+" more, down shows ")
+		rule = ln(more, sp(tokBorder, strings.Repeat("─", max(w-textWidth(more.text), 0))))
 	}
 	body = append(append(body, rule), d.promptLines(w)...)
 	border := tokFocus
