@@ -2,11 +2,13 @@ package ui
 
 import (
 	"errors"
+	"image/color"
 	"strings"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/fleet"
 )
@@ -364,5 +366,37 @@ func TestLongReasonIsNotCutOff(t *testing.T) {
 	send(m, toastMsg{m.view.noteID})
 	if strings.Contains(screen(t, m), "and try") {
 		t.Fatal("the note never goes")
+	}
+}
+
+func TestNoColourStillShowsTheSelection(t *testing.T) {
+	m := console(t, 80, 24)
+	send(m, tea.ColorProfileMsg{Profile: colorprofile.ASCII})
+	if m.th.Name != "mono" {
+		t.Fatalf("theme %s without colours", m.th.Name)
+	}
+	if got := console(t, 80, 24, func(o *Options) { o.Environ = []string{"NO_COLOR=1"} }); got.th.Name != "mono" {
+		t.Fatalf("theme %s with NO_COLOR", got.th.Name)
+	}
+	light := console(t, 80, 24, func(o *Options) { o.Theme = "auto" })
+	send(light, tea.BackgroundColorMsg{Color: color.White})
+	if light.th.Name != "light" {
+		t.Fatalf("theme %s on white", light.th.Name)
+	}
+}
+
+func TestLinesThatNobodySeesDrawNothing(t *testing.T) {
+	m := console(t, 80, 24)
+	withLog(m)
+	m.tail.current = &tailer{id: m.tail.id, cancel: func() {}, wake: make(chan struct{}, 1)}
+	keys(m, "esc")
+	m.Update(tailMsg{id: m.tail.id, lines: numbered(0, 9)})
+	if !m.frame.valid {
+		t.Fatal("a frame is drawn for lines that are not on the screen")
+	}
+	keys(m, "l")
+	m.Update(tailMsg{id: m.tail.id, lines: numbered(9, 9)})
+	if m.frame.valid {
+		t.Fatal("new lines are not drawn")
 	}
 }

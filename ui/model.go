@@ -5,6 +5,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
@@ -87,12 +88,17 @@ func (m *Model) Init() tea.Cmd {
 // Update takes one message. It does no I/O: commands do, and only Update changes anything.
 func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	var cmd tea.Cmd
+	drawn := m.frame.valid
 	m.frame.valid = false
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
 	case tea.BackgroundColorMsg:
 		m.background(msg.IsDark())
+	case tea.ColorProfileMsg:
+		if msg.Profile <= colorprofile.ASCII {
+			m.setTheme("mono") // without colours the selection has to be seen some other way
+		}
 	case snapshotMsg:
 		cmd = tea.Batch(m.snapshot(msg.snap), m.life.waitSnapshot(m.o.Snapshots))
 	case tickMsg:
@@ -105,6 +111,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = m.mouse(msg)
 	case tailDueMsg, tailStartedMsg, tailMsg:
 		cmd = m.tailUpdate(msg)
+		m.frame.valid = drawn && !m.logsShown()
 	case inspectMsg:
 		if s := m.list.service(); s != nil && s.Key == msg.key {
 			m.detail.inspect.SetText(msg.text, false)
@@ -152,6 +159,11 @@ func (m *Model) sync() tea.Cmd {
 		m.detail.SetSize(d.w, d.h)
 	}
 	return tea.Batch(m.tailSync(s, !a.detail.empty()), m.fetch(s, !a.detail.empty()))
+}
+
+// logsShown reports whether lines that come change what is on the screen.
+func (m *Model) logsShown() bool {
+	return m.detail.tab == tabLogs && !m.view.run && !m.arrange().detail.empty()
 }
 
 // fetch asks for what the tab on the screen needs and does not have.
