@@ -75,6 +75,15 @@ func (e Endpoint) Place() string {
 	return e.URL + " via " + e.Via
 }
 
+// Title names the source in errors: "loki http://127.0.0.1:3100 via ops", with its own
+// name where that is not the kind's.
+func (e Endpoint) Title(kind, name string) string {
+	if name == kind {
+		return kind + " " + e.Place()
+	}
+	return kind + " " + name + " " + e.Place()
+}
+
 // Transport makes the way to the endpoint. It does no I/O: files and secrets are
 // read on first use, and again after a failure. No answer may be longer than limit bytes.
 func (e Endpoint) Transport(deps Deps, limit int64) (*Transport, error) {

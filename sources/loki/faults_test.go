@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/sources"
+	"github.com/nexgate-hq/nexops/sources/sourcestest"
 )
 
 // silentLog fails the test when anything is written to the standard log, which would
@@ -75,7 +77,7 @@ func TestFaultsAreErrors(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			for _, want := range append(tt.want, "loki "+f.server.URL+": ") {
+			for _, want := range append(tt.want, "loki test "+f.server.URL+": ") {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q does not say %q", err, want)
 				}
@@ -85,6 +87,25 @@ func TestFaultsAreErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestContract(t *testing.T) {
+	silentLog(t)
+	sourcestest.Contract(t,
+		func(t *testing.T) sources.Source {
+			t.Helper()
+			return newSource(t, newFake(t).server.URL, testDeps(), nil)
+		},
+		func(t *testing.T) sources.Source {
+			t.Helper()
+			f := newFake(t)
+			f.before = answerWith(http.StatusInternalServerError, "text/plain", "broken\x07\n")
+			return newSource(t, f.server.URL, testDeps(), nil)
+		},
+		func(t *testing.T) sources.Source {
+			t.Helper()
+			return newSource(t, "http://127.0.0.1:1", testDeps(), nil)
+		})
 }
 
 func TestUnreachableAndSlow(t *testing.T) {

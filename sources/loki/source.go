@@ -36,7 +36,7 @@ const (
 // Source is one Loki server.
 type Source struct {
 	id        fleet.SourceID
-	place     string
+	title     string // in errors
 	cfg       Config
 	deps      sources.Deps
 	transport *sources.Transport
@@ -50,10 +50,10 @@ type Source struct {
 func New(name string, cfg *Config, deps sources.Deps) (*Source, error) {
 	transport, err := cfg.Transport(deps, maxAnswer)
 	if err != nil {
-		return nil, fmt.Errorf("loki %s: %w", cfg.Place(), err)
+		return nil, fmt.Errorf("%s: %w", cfg.Title("loki", name), err)
 	}
 	return &Source{
-		id: fleet.MakeSourceID("loki", name), place: cfg.Place(), cfg: *cfg, deps: deps,
+		id: fleet.MakeSourceID("loki", name), title: cfg.Title("loki", name), cfg: *cfg, deps: deps,
 		transport: transport, client: &client{address: cfg.URL, tenant: cfg.Tenant, base: transport},
 	}, nil
 }
@@ -73,7 +73,7 @@ func (s *Source) Close() error {
 	return nil
 }
 
-func (s *Source) fail(err error) error { return fmt.Errorf("loki %s: %w", s.place, err) }
+func (s *Source) fail(err error) error { return fmt.Errorf("%s: %w", s.title, err) }
 
 // Observe counts the error lines of every service over the last hour.
 func (s *Source) Observe(ctx context.Context) (fleet.Facts, error) {

@@ -16,6 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/sources"
+	"github.com/nexgate-hq/nexops/sources/sourcestest"
 )
 
 func TestMain(m *testing.M) {
@@ -70,12 +72,13 @@ func TestFaultsAreErrors(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := newSource(t, fake(t, tt.handler), testDeps(), onlyRPS)
+			url := fake(t, tt.handler)
+			s := newSource(t, url, testDeps(), onlyRPS)
 			_, err := s.Observe(context.Background())
 			if err == nil {
 				t.Fatal("no error")
 			}
-			for _, want := range append(tt.want, "prometheus "+s.place+": ") {
+			for _, want := range append(tt.want, "prometheus test "+url+": ") {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("%q does not say %q", err, want)
 				}
@@ -85,6 +88,22 @@ func TestFaultsAreErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestContract(t *testing.T) {
+	sourcestest.Contract(t,
+		func(t *testing.T) sources.Source {
+			t.Helper()
+			return newSource(t, fake(t, reply(200, "application/json", matrixJSON(`{"service":"ai"}`, "1"))), testDeps(), nil)
+		},
+		func(t *testing.T) sources.Source {
+			t.Helper()
+			return newSource(t, fake(t, reply(500, "text/plain", "broken\x07\n")), testDeps(), nil)
+		},
+		func(t *testing.T) sources.Source {
+			t.Helper()
+			return newSource(t, "http://127.0.0.1:1", testDeps(), nil)
+		})
 }
 
 func TestUnreachable(t *testing.T) {

@@ -31,7 +31,7 @@ const (
 // Source is one Prometheus server, or what speaks like one.
 type Source struct {
 	id        fleet.SourceID
-	place     string
+	title     string // in errors
 	poll      time.Duration
 	window    string
 	deps      sources.Deps
@@ -43,10 +43,10 @@ type Source struct {
 
 // New makes the source. It does no I/O.
 func New(name string, cfg *Config, deps sources.Deps) (*Source, error) {
-	place := cfg.Place()
+	title := cfg.Title("prometheus", name)
 	transport, err := cfg.Transport(deps, maxAnswer)
 	if err != nil {
-		return nil, fmt.Errorf("prometheus %s: %w", place, err)
+		return nil, fmt.Errorf("%s: %w", title, err)
 	}
 	var rt http.RoundTripper = transport
 	if cfg.Tenant != "" {
@@ -54,10 +54,10 @@ func New(name string, cfg *Config, deps sources.Deps) (*Source, error) {
 	}
 	client, err := api.NewClient(api.Config{Address: cfg.URL, RoundTripper: rt})
 	if err != nil {
-		return nil, fmt.Errorf("prometheus %s: %w", place, err)
+		return nil, fmt.Errorf("%s: %w", title, err)
 	}
 	return &Source{
-		id: fleet.MakeSourceID("prometheus", name), place: place,
+		id: fleet.MakeSourceID("prometheus", name), title: title,
 		poll: time.Duration(cfg.Poll), window: time.Duration(cfg.Window).String(),
 		deps: deps, labels: cfg.Labels, queries: plan(cfg, deps),
 		transport: transport, api: v1.NewAPI(client),
@@ -146,7 +146,7 @@ func (s *Source) facts(answers []answer) (fleet.Facts, error) {
 	slices.Sort(server)
 	facts.Warnings = append(facts.Warnings, sources.Bounded(slices.Compact(server))...)
 	if refused > 0 && refused == len(answers) {
-		return fleet.Facts{}, fmt.Errorf("prometheus %s: no query is accepted: %w", s.place, answers[0].refused)
+		return fleet.Facts{}, fmt.Errorf("%s: no query is accepted: %w", s.title, answers[0].refused)
 	}
 	facts.Warnings = append(facts.Warnings, s.doubts(seen, len(facts.Metrics))...)
 	facts.Detail = fmt.Sprintf("%d series", len(facts.Metrics))
@@ -174,11 +174,11 @@ func (s *Source) ask(ctx context.Context, q query, read reader) (answer, error) 
 		if refuses(err) {
 			return answer{refused: explain(err)}, nil
 		}
-		return answer{}, fmt.Errorf("prometheus %s: query %s: %w", s.place, q.name, explain(err))
+		return answer{}, fmt.Errorf("%s: query %s: %w", s.title, q.name, explain(err))
 	}
 	matrix, ok := value.(model.Matrix)
 	if !ok {
-		return answer{}, fmt.Errorf("prometheus %s: query %s: the answer is no range of samples", s.place, q.name)
+		return answer{}, fmt.Errorf("%s: query %s: the answer is no range of samples", s.title, q.name)
 	}
 	var out answer
 	if len(matrix) > maxSeries {
