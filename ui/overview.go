@@ -31,7 +31,7 @@ func overview(s subject, w, h int) []line {
 
 // overviewCharts fills what is left of a large screen with the figures that decide most.
 func overviewCharts(s subject, w, room int) []line {
-	if room < 6 || w < 90 {
+	if room < 6 || w < 60 {
 		return nil
 	}
 	names := metricNames(s.service)

@@ -18,12 +18,24 @@ func planLines(d *dialog, w int) []line {
 	for _, r := range p.Risks {
 		out = append(out, hangingLine(ln(sp(tokWarn, "▲ risk  ")), ln(sp(tokText, r)), w)...)
 	}
-	out = append(out, nil)
-	out = append(out, checkLines(p.Checks, w)...)
+	// What is not well comes before the steps, what is well after them: on a small
+	// screen the eye meets what decides first.
+	var well, unwell []actions.Check
+	for _, c := range p.Checks {
+		if c.State == actions.CheckOK {
+			well = append(well, c)
+		} else {
+			unwell = append(unwell, c)
+		}
+	}
+	out = append(out, checkLines(unwell, w)...)
 	out = append(out, nil)
 	out = append(out, stepLines(p.Steps, w)...)
 	if p.Verify != nil {
 		out = append(out, ln(sp(tokDim, "then watched until the verdict is good, degraded or unknown")))
+	}
+	if len(well) > 0 {
+		out = append(append(out, nil), checkLines(well, w)...)
 	}
 	undo := ln(sp(tokDim, "undo    ")).put(tokText, undoText(p.Undo))
 	return append(out, nil, undo.truncate(w))
