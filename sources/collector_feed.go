@@ -111,7 +111,8 @@ func (f *feed) rest(ctx context.Context, began time.Time, fails int) bool {
 	if fails > 0 {
 		wait = retryWait(fails, min(wait, maxRetry))
 	}
-	if !pause(ctx, time.Until(began.Add(minGap)), nil) || !pause(ctx, wait, f.wake) {
+	gap := max(0, time.Until(began.Add(minGap)))
+	if !pause(ctx, gap, nil) || !pause(ctx, wait-gap, f.wake) {
 		return false
 	}
 	select {

@@ -250,24 +250,19 @@ func TestStormOfPokesKeepsAGap(t *testing.T) {
 
 // A change shows within 300 ms: the poke, the observation, the join.
 func TestWatchShowsAChangeSoon(t *testing.T) {
-	events := make(chan struct{})
+	var says atomic.Pointer[func()]
 	s := watched{fake: &fake{id: "docker/prod-1", timing: Timing{Every: time.Hour}}}
 	s.watch = func(ctx context.Context, changed func()) error {
+		says.Store(&changed)
 		changed()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-events:
-				changed()
-			}
-		}
+		<-ctx.Done()
+		return nil
 	}
 	collect(t, func(t *testing.T, c *Collector) {
 		time.Sleep(10 * time.Second)
 		before := s.asked.Load()
 		began := time.Now()
-		events <- struct{}{}
+		(*says.Load())()
 		for status(t, c.Latest(), s.id).Detail != fmt.Sprint(before+1) {
 			time.Sleep(time.Millisecond)
 		}
@@ -416,9 +411,7 @@ func TestEndIsNoFailure(t *testing.T) {
 		c = running
 		time.Sleep(1500 * time.Millisecond)
 	}, s)
-	if err := c.WaitFirst(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	c.join()
 	if st := status(t, c.Latest(), s.id); st.State != fleet.SourceOK {
 		t.Errorf("%+v", st)
 	}
