@@ -85,6 +85,9 @@ url  = "http://127.0.0.1:3100"
 via  = "ops"
 poll = "5s"
 
+[sources.queries]
+log_errors = 'sum by (env, host, compose_service) (count_over_time($selector $errors [20s])) * 3'
+
 [join.companions]
 file-thunder-postgres = "file-thunder"
 file-thunder-clamav   = "file-thunder"

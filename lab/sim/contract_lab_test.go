@@ -99,11 +99,11 @@ func throwAway(t *testing.T) string {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	oneContainer(t, ctx, d)
+	oneContainer(ctx, t, d)
 	return socket
 }
 
-func oneContainer(t *testing.T, ctx context.Context, d *client.Client) {
+func oneContainer(ctx context.Context, t *testing.T, d *client.Client) {
 	t.Helper()
 	binary, err := os.ReadFile("/bin/busybox")
 	if err != nil {
