@@ -32,6 +32,9 @@ func streams(w *world.World, matchers []*labels.Matcher) []*stream {
 	byKey := map[string]int{}
 	for _, c := range w.History() {
 		s := c.Spec
+		if s.Profile.Unshipped {
+			continue
+		}
 		for _, source := range []string{"stdout", "stderr"} {
 			key := s.Host + "/" + s.Name + "/" + source
 			if i, ok := byKey[key]; ok {

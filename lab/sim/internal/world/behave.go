@@ -35,6 +35,7 @@ type Profile struct {
 	Lines      float64 // log lines a second
 	ErrorLines float64 // of these, lines a second that tell of an error
 	Boot       time.Duration
+	Unshipped  bool // its log goes nowhere but to the engine
 }
 
 // Flaws are what is wrong with one image. The zero value is a good one; what is not zero
