@@ -400,3 +400,26 @@ func TestLinesThatNobodySeesDrawNothing(t *testing.T) {
 		t.Fatal("new lines are not drawn")
 	}
 }
+
+// TestSelectionFollowsAttentionUntilTouched holds that the first answers, which come one by
+// one, do not leave the selection on whatever came first.
+func TestSelectionFollowsAttentionUntilTouched(t *testing.T) {
+	at := func(names ...string) snapshotMsg {
+		s := &fleet.Snapshot{Environment: "prod"}
+		for _, n := range names {
+			s.Services = append(s.Services, fleet.Service{Key: fleet.ServiceKey{Environment: "prod", Name: n}})
+		}
+		return snapshotMsg{s}
+	}
+	m := New(Options{Environment: "prod"})
+	send(m, tea.WindowSizeMsg{Width: 120, Height: 40}, at("backend"))
+	send(m, at("ai", "backend"))
+	if m.list.selected.Name != "ai" {
+		t.Fatalf("selected %s, want what needs attention most", m.list.selected.Name)
+	}
+	keys(m, "j")
+	send(m, at("zeta", "ai", "backend"))
+	if m.list.selected.Name != "backend" {
+		t.Fatalf("selected %s, want what the person chose", m.list.selected.Name)
+	}
+}

@@ -11,13 +11,15 @@ import (
 )
 
 // listPane is the attention list. The selection is a service, not a place: it
-// stays on its service when the rows are sorted anew.
+// stays on its service when the rows are sorted anew. Until the person has touched
+// anything it is whatever needs attention most: the first answers come one by one.
 type listPane struct {
 	snap     *fleet.Snapshot
 	shown    []int // into snap.Services, in the order of the screen
 	selected fleet.ServiceKey
-	cursor   int // into shown
-	top      int // first row on the screen, into shown
+	held     bool // the person has pressed a key or a button: the selection is theirs
+	cursor   int  // into shown
+	top      int  // first row on the screen, into shown
 	filter   string
 	typing   bool
 	in       input
@@ -67,6 +69,10 @@ func (p *listPane) refilter() {
 	p.shown = p.shown[:0]
 	if p.snap != nil {
 		p.shown = matchServices(p.snap.Services, p.filter, p.shown)
+	}
+	if !p.held {
+		p.moveTo(0)
+		return
 	}
 	at := -1
 	for i, j := range p.shown {

@@ -104,10 +104,12 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tickMsg:
 		cmd = m.life.tick(m.o.Now())
 	case tea.KeyPressMsg:
+		m.list.held = true
 		cmd = m.key(msg)
 	case tea.PasteMsg:
 		cmd = m.paste(msg)
 	case tea.MouseClickMsg, tea.MouseWheelMsg:
+		m.list.held = true
 		cmd = m.mouse(msg)
 	case tailDueMsg, tailStartedMsg, tailMsg:
 		cmd = m.tailUpdate(msg)

@@ -62,7 +62,7 @@ func TestFindAndUndoTheBadDeploy(t *testing.T) {
 	term.WaitFor(within, "0.4.1", "ai@prod")
 	read()
 	term.Type("ai@prod", ptytest.Enter)
-	term.WaitFor(within, "good")
+	term.WaitFor(2*within, "good after")
 	term.Type(ptytest.Esc, ptytest.Esc)
 	term.WaitUntil(within, "ai on 0.4.1 and no longer first", func(s string) bool {
 		return strings.Contains(s, "0.4.1") && !strings.Contains(firstRow(s), " ai ")
@@ -158,7 +158,7 @@ func TestQuitInTheMiddleOfAnAction(t *testing.T) {
 	term.WaitFor(within, "ai@prod")
 	read()
 	term.Type("ai@prod", ptytest.Enter)
-	term.WaitFor(within, "soak") // it is being verified
+	term.WaitFor(within, "watching for") // it is being verified
 	term.Type("q")
 	term.WaitFor(within, "running")
 	term.Type("quit", ptytest.Enter)

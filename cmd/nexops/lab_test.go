@@ -59,7 +59,7 @@ func TestLabFindAndUndoTheBadDeploy(t *testing.T) {
 	term.WaitFor(within, "ai@prod", "0.1.0")
 	read()
 	term.Type("ai@prod", ptytest.Enter)
-	term.WaitFor(2*within, "good")
+	term.WaitFor(2*within, "good after")
 
 	out, err := lab.SSH(ctx, "prod-1", "docker", "ps", "--filter", "label=com.docker.compose.service=ai", "--format", "{{.ID}} {{.Image}}")
 	if err != nil || !strings.Contains(out, ":0.1.0") {
@@ -117,8 +117,7 @@ func TestLabFaults(t *testing.T) {
 	term := ptytest.Start(t, nexops(), 120, 40)
 	whole := func() {
 		term.WaitUntil(2*within, "all is well", func(s string) bool {
-			head, _, _ := strings.Cut(s, "\n")
-			return strings.Contains(head, "hosts 2/2") && !strings.Contains(head, "✖") && strings.Contains(s, "notification")
+			return strings.Contains(s, "hosts 2/2") && !strings.Contains(head(s), "✖") && strings.Contains(s, "notification")
 		})
 	}
 	whole()
@@ -133,27 +132,30 @@ func TestLabFaults(t *testing.T) {
 		{"loki", func() error { return lab.StopLoki(ctx) }, func() error { return lab.StartLoki(ctx) }, "loki"},
 	}
 	for _, f := range faults {
-		t.Run(f.name, func(t *testing.T) {
-			if err := f.take(); err != nil {
-				t.Fatal(err)
-			}
-			term.WaitUntil(within, f.says+" in the header", func(s string) bool {
-				head, _, _ := strings.Cut(s, "\n")
-				return strings.Contains(head, "✖") && strings.Contains(head, f.says)
-			})
-			term.Type("j", "k", "?") // it still answers
-			term.WaitFor(within, "help")
-			term.Type(ptytest.Esc)
-			if err := f.give(); err != nil {
-				t.Fatal(err)
-			}
-			back := time.Now()
-			whole()
-			t.Logf("recovered %.1f s after the return", time.Since(back).Seconds())
+		if err := f.take(); err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		term.WaitUntil(within, f.name+" gone: "+f.says+" in the header", func(s string) bool {
+			return strings.Contains(head(s), "✖") && strings.Contains(head(s), f.says)
 		})
+		term.Type("j", "k", "?") // it still answers
+		term.WaitFor(within, "help")
+		term.Type(ptytest.Esc)
+		if err := f.give(); err != nil {
+			t.Fatalf("%s: %v", f.name, err)
+		}
+		back := time.Now()
+		whole()
+		t.Logf("%s: recovered %.1f s after the return", f.name, time.Since(back).Seconds())
 	}
 	term.Type("q")
 	term.WaitEnd(within)
+}
+
+// head is what stands above the list: the header, and a line for each source that fails.
+func head(screen string) string {
+	above, _, _ := strings.Cut(screen, "╭")
+	return above
 }
 
 // TestLabStatus reads one whole snapshot of real servers.

@@ -134,7 +134,7 @@ func (p *Terminal) Type(keys ...string) {
 		if _, err := p.pty.WriteString(k); err != nil {
 			p.t.Fatalf("type %q: %v\n%s", k, err, p.Screen())
 		}
-		time.Sleep(30 * time.Millisecond) // a person's fingers: two keys are never one escape sequence
+		time.Sleep(150 * time.Millisecond) // a person's fingers: two keys are never one escape sequence
 	}
 }
 
