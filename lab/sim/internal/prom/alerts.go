@@ -113,7 +113,7 @@ func (s *Server) rules(r *http.Request) (any, error) {
 func (s *Server) targets(*http.Request) (any, error) {
 	now := s.world.Now()
 	active := []any{}
-	b := &builder{world: s.world, stamps: []int64{now.UnixMilli()}, targets: targets(s.world, now.Add(-time.Minute))}
+	b := &builder{world: s.world, stamps: []int64{now.UnixMilli()}, oldest: now.Add(-time.Minute)}
 	up(b)
 	for _, one := range b.out {
 		health, problem := "up", ""

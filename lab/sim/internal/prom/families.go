@@ -21,9 +21,25 @@ type family struct {
 type builder struct {
 	world    *world.World
 	matchers []*labels.Matcher
-	targets  []*target
+	oldest   time.Time
+	targets  []*target // made when a family first asks for them
 	stamps   []int64
 	out      []*series
+}
+
+// scraped gives the targets whose environment may match.
+func (b *builder) scraped() []*target {
+	if b.targets == nil {
+		b.targets = targets(b.world, b.oldest, func(env string) bool {
+			for _, m := range b.matchers {
+				if m.Name == "env" && !m.Matches(env) {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	return b.targets
 }
 
 func (b *builder) wants(names []string) bool {
@@ -103,7 +119,7 @@ func families() []family {
 
 func (b *builder) serving(langs ...world.Lang) []*target {
 	var out []*target
-	for _, t := range b.targets {
+	for _, t := range b.scraped() {
 		for _, l := range langs {
 			if t.lang == l {
 				out = append(out, t)
@@ -184,7 +200,7 @@ func process(b *builder) {
 
 // cadvisor has a series for every container: one that is replaced ends, another begins.
 func cadvisor(b *builder) {
-	for _, t := range b.targets {
+	for _, t := range b.scraped() {
 		for _, c := range t.containers {
 			one := &target{containers: []*world.Container{c}, down: t.down}
 			ls := []string{

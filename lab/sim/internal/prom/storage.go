@@ -51,8 +51,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 
 // collect gives the matching series, sorted by labels.
 func (q *querier) collect(ctx context.Context, stamps []int64, matchers []*labels.Matcher) []*series {
-	b := &builder{world: q.world, matchers: matchers, stamps: stamps}
-	b.targets = targets(q.world, time.UnixMilli(q.mint).Add(-time.Minute))
+	b := &builder{world: q.world, matchers: matchers, stamps: stamps, oldest: time.UnixMilli(q.mint).Add(-time.Minute)}
 	for _, f := range families() {
 		if ctx.Err() != nil {
 			break

@@ -41,15 +41,18 @@ func (t *target) read(stamps []int64) {
 	}
 }
 
-// targets groups the containers by host and service, those that were there at or after oldest.
-func targets(w *world.World, oldest time.Time) []*target {
+// targets groups the containers of wanted environments by host and service, those that were there at or after oldest.
+func targets(w *world.World, oldest time.Time, wanted func(env string) bool) []*target {
 	down := map[string]time.Time{}
 	for _, h := range w.Hosts() {
 		down[h.Name] = h.Down
 	}
 	byKey := map[string]*target{}
-	var out []*target
+	out := []*target{}
 	for _, c := range w.History() {
+		if !wanted(c.Spec.Environment) {
+			continue
+		}
 		if !c.Removed.IsZero() && c.Removed.Before(oldest) {
 			continue
 		}
