@@ -45,6 +45,7 @@ type row struct {
 	problem   string // of the desired release
 	changes   []Change
 	desiredBy SourceID
+	gitSeen   time.Time // when the desired releases were read
 	gitStale  bool
 }
 
@@ -100,7 +101,8 @@ func (j *joiner) addHistories(rep Report) {
 		if r.desiredBy != "" { // two sources speak of it: the first by id wins, whatever the order of arrival
 			continue
 		}
-		r.history, r.problem, r.desiredBy, r.gitStale = h.Releases, h.Problem, rep.Status.ID, stale
+		r.history, r.problem, r.desiredBy = h.Releases, h.Problem, rep.Status.ID
+		r.gitSeen, r.gitStale = rep.Status.LastSuccess, stale
 	}
 }
 

@@ -215,6 +215,25 @@ func TestPreviousGood(t *testing.T) {
 	}
 }
 
+// TestDeployThatGitDoesNotKnowYet is the moment between a deploy and the next look at git: no drift
+// is claimed, and the way back is known from what the engine saw.
+func TestDeployThatGitDoesNotKnowYet(t *testing.T) {
+	in := instance("prod-1", "ai", "0.1.1")
+	in.Life.CreatedAt = ago(time.Second)
+	d := docker("prod-1", in)
+	d.Facts.Changes = []Change{
+		{Kind: ChangeDeploy, At: ago(time.Second), Subject: in.Subject, From: Release{Image: "reg/ai", Tag: "0.1.0", Digest: "sha256:d0"}, To: in.Release},
+		{Kind: ChangeDeploy, At: ago(time.Hour), Subject: in.Subject, From: Release{Tag: "0.0.9"}, To: Release{Tag: "0.1.0"}},
+	}
+	svc := service(t, Join(prod(d, git(history("ai", "0.1.0", "0.0.9")))), "ai")
+	if len(svc.Reasons) != 0 {
+		t.Errorf("reasons %s", codes(svc))
+	}
+	if p := svc.Releases.Previous; p.Tag != "0.1.0" || p.Digest != "sha256:d0" || p.Commit == "" {
+		t.Errorf("previous %+v", p)
+	}
+}
+
 func TestPreviousFromImagesWithoutGit(t *testing.T) {
 	in := instance("prod-1", "ai", "3.0.0")
 	in.Release.ImageID = "sha256:i3"

@@ -213,7 +213,8 @@ func firstTime(list []time.Time) time.Time {
 	return list[0]
 }
 
-// driftReasons compare what runs with what should, host by host.
+// driftReasons compare what runs with what should, host by host. A container that is
+// younger than what is known of git is not judged: its commit may not have been read yet.
 func (j *joiner) driftReasons(r *row) []Reason {
 	var out []Reason
 	if r.problem != "" && !r.gitStale {
@@ -228,7 +229,7 @@ func (j *joiner) driftReasons(r *row) []Reason {
 	}
 	hosts := map[string]map[string]bool{} // running tag to hosts
 	for _, in := range r.main {
-		if effectiveHealth(in) == HealthUnknown || in.Release.Tag == "" {
+		if effectiveHealth(in) == HealthUnknown || in.Release.Tag == "" || in.Life.CreatedAt.After(r.gitSeen) && r.desiredBy != "" {
 			continue
 		}
 		if hosts[in.Release.Tag] == nil {

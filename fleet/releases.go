@@ -91,6 +91,9 @@ func joinReleases(r *row, refs map[string]string, byRepo map[string][]Image) Rel
 		rel.Running.At = h.At
 	}
 	rel.Previous = previousGood(history, at, rel.Running)
+	if at < 0 {
+		rel.Previous = ranBefore(r.changes, rel.Running, history)
+	}
 	if rel.Previous.IsZero() && len(history) == 0 {
 		rel.Previous = previousImage(rel.Running, r.main, byRepo)
 	}
@@ -166,6 +169,26 @@ func previousGood(history []Release, at int, running Release) Release {
 		return h
 	}
 	return Release{}
+}
+
+// ranBefore is what the engine saw replaced by the running release, for a deploy that is
+// newer than what is known of git, or that git never knew.
+func ranBefore(changes []Change, running Release, history []Release) Release {
+	var at time.Time
+	var from Release
+	for _, c := range changes {
+		if c.Kind == ChangeDeploy && c.To.Tag == running.Tag && !c.From.IsZero() && c.From.Tag != running.Tag && c.At.After(at) {
+			at, from = c.At, c.From
+		}
+	}
+	if i := indexOfTag(history, from.Tag); i >= 0 {
+		known := history[i]
+		if known.Digest == "" {
+			known.Digest = from.Digest
+		}
+		return known
+	}
+	return from
 }
 
 // rolledBack reports whether, right after history[k], the estate went back to
