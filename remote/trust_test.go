@@ -73,7 +73,8 @@ func TestKnownHosts(t *testing.T) {
 		{"another host", []string{knownLine("10.9.9.9:22", ed)}, "*remote.UnknownKeyError"},
 		{"changed", []string{"\n" + knownLine(f.address, other)}, "*remote.ChangedKeyError"},
 		{"changed, hashed", []string{"-", "\n" + hashed(other)}, "*remote.ChangedKeyError"},
-		{"changed, another kind is right", []string{knownLine(f.address, rs) + knownLine(f.address, other)}, "*remote.ChangedKeyError"},
+		{"the kind on record first is right", []string{knownLine(f.address, rs) + knownLine(f.address, other)}, ""},
+		{"the kind on record first has changed", []string{"\n" + knownLine(f.address, other) + knownLine(f.address, rs)}, "*remote.ChangedKeyError"},
 		{"revoked", []string{revoked + knownLine(f.address, ed)}, "*remote.RevokedKeyError"},
 		{"broken line", []string{"127.0.0.1 ssh-ed25519 AAAAbroken!\n"}, "*errors.errorString"},
 	} {
