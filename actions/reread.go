@@ -17,6 +17,11 @@ func (x *run) unknown(ctx context.Context, i int, cause error) verdict {
 	said := fmt.Sprintf("%s: %s", stepName(step), plain(cause.Error()))
 	x.send(Event{Kind: EventOutput, Step: i, Stream: StreamNexops, Text: "reading the state again: the step is not sent twice"})
 	states, reached := x.reread(ctx)
+	// What was sent may still be at work: it is given a little time to become true.
+	for end := x.r.Now().Add(x.r.Timing.Settle); !reached && ctx.Err() == nil && x.r.Now().Before(end); {
+		x.pause(ctx)
+		states, reached = x.reread(ctx)
+	}
 	for _, line := range states {
 		x.send(Event{Kind: EventOutput, Step: i, Stream: StreamNexops, Text: line})
 	}
@@ -30,6 +35,16 @@ func (x *run) unknown(ctx context.Context, i int, cause error) verdict {
 	}
 	v.reasons = append(v.reasons, states...)
 	return v
+}
+
+// pause lets a moment pass between two looks.
+func (x *run) pause(ctx context.Context) {
+	t := time.NewTimer(x.r.Timing.Look)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
 
 func (x *run) mutatesAfter(i int) bool {
@@ -66,9 +81,11 @@ func (x *run) reread(ctx context.Context) (states []string, reached bool) {
 // stateOf says what the instances of a move run now, and whether all of them run what was wanted.
 func stateOf(svc *fleet.Service, m Move) (line string, reached bool) {
 	to, from, other := 0, 0, 0
+	idle := ""
 	for _, in := range svc.Instances {
 		switch {
 		case in.Host != m.Host || in.OneOff || in.Release.Image != m.To.Image:
+			continue
 		case SameArtifact(in.Release, m.To):
 			to++
 		case SameArtifact(in.Release, m.From):
@@ -76,17 +93,24 @@ func stateOf(svc *fleet.Service, m Move) (line string, reached bool) {
 		default:
 			other++
 		}
+		if in.State != fleet.StateRunning && in.State != "" {
+			idle = ", but is " + oneLine(string(in.State)) + ", not running"
+		}
 	}
 	name := fmt.Sprintf("%s on %s", m.Service.Name, m.Host)
 	switch {
 	case to+from+other == 0:
 		return name + " has no instance now", false
+	case from+other == 0 && idle != "":
+		return fmt.Sprintf("%s has %s now%s", name, m.To.Version(), idle), false
 	case from+other == 0:
 		return fmt.Sprintf("%s runs %s now", name, m.To.Version()), true
+	case to+other == 0 && idle != "":
+		return fmt.Sprintf("%s still has %s%s", name, m.From.Version(), idle), false
 	case to+other == 0:
 		return fmt.Sprintf("%s still runs %s", name, m.From.Version()), false
 	default:
-		return fmt.Sprintf("%s now has %d of %s, %d of %s, %d of others", name, to, m.To.Version(), from, m.From.Version(), other), false
+		return fmt.Sprintf("%s now has %d of %s, %d of %s, %d of others%s", name, to, m.To.Version(), from, m.From.Version(), other, idle), false
 	}
 }
 

@@ -32,6 +32,7 @@ type Timing struct {
 	Step    time.Duration // a step may take that long; default 15 min
 	Grace   time.Duration // a mutating step may go on that long after a cancel; default 2 min
 	Reread  time.Duration // how long new facts are waited for after an unknown step; default 45 s
+	Settle  time.Duration // how long an unknown step is given to become true; default 15 s
 	Lock    time.Duration // how long taking the lock may take; default 30 s
 	Look    time.Duration // how often a snapshot is looked at; default 200 ms
 }
@@ -46,6 +47,7 @@ func (t Timing) orDefaults() Timing {
 	def(&t.Step, 15*time.Minute)
 	def(&t.Grace, 2*time.Minute)
 	def(&t.Reread, 45*time.Second)
+	def(&t.Settle, 15*time.Second)
 	def(&t.Lock, 30*time.Second)
 	def(&t.Look, 200*time.Millisecond)
 	return t

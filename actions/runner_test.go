@@ -20,6 +20,7 @@ type world struct {
 	tag   string
 	down  string // why the host cannot be seen
 	stale bool
+	state fleet.State
 	pokes int
 }
 
@@ -41,7 +42,7 @@ func (w *world) Latest() *fleet.Snapshot {
 		Sources: []fleet.SourceStatus{{ID: "docker/prod-1", Hosts: []string{"prod-1"}, State: fleet.SourceOK, LastSuccess: now}},
 		Services: []fleet.Service{{
 			Key: aiProd, Hosts: []string{"prod-1"}, Seen: now, Stale: w.stale,
-			Instances: []fleet.Instance{{Host: "prod-1", Name: "ai-1", Release: fleet.Release{Image: "img", Tag: w.tag}}},
+			Instances: []fleet.Instance{{Host: "prod-1", Name: "ai-1", State: w.state, Release: fleet.Release{Image: "img", Tag: w.tag}}},
 		}},
 	}
 }
@@ -60,7 +61,7 @@ func newBench(t *testing.T, change func(*RunnerOptions)) *bench {
 	o := RunnerOptions{
 		Policy:  Policy{Environments: map[string]EnvironmentPolicy{"prod": {Confirm: ConfirmType}}},
 		Journal: b.j, Locker: b.locker, World: b.w, Who: "ana@laptop", Redact: NewRedactor("canary-4711"),
-		Timing: Timing{Grace: 5 * time.Second, Reread: 200 * time.Millisecond, Look: time.Millisecond},
+		Timing: Timing{Grace: 5 * time.Second, Reread: 200 * time.Millisecond, Settle: 500 * time.Millisecond, Look: time.Millisecond},
 	}
 	if change != nil {
 		change(&o)
@@ -371,6 +372,11 @@ func TestOutcomes(t *testing.T) {
 			[]string{"connection lost", "the state was read again"}},
 		{"the connection is lost, the host too", []Step{{Mutates: true, Do: fails(lost)}}, func(w *world) { w.down = "no route" }, OutcomeUnknown,
 			[]string{"ai on prod-1 cannot be read: the host cannot be seen: no route"}},
+		{"the connection is lost, it takes effect a little later", []Step{{Mutates: true, Do: fails(lost)}}, func(w *world) {
+			go w.set(func(w *world) { w.tag = "0.4.1" })
+		}, OutcomeGood, []string{"the state was read again"}},
+		{"the connection is lost half-way", []Step{{Mutates: true, Do: fails(lost)}}, func(w *world) { w.tag, w.state = "0.4.1", fleet.StateCreated }, OutcomeUnknown,
+			[]string{"ai on prod-1 has 0.4.1 now, but is created, not running"}},
 		{"a reading step panics", []Step{{Do: func(context.Context, func(stream, line string)) error { panic("oops") }}}, nil, OutcomeFailed,
 			[]string{"nothing was done", "oops"}},
 		{"a changing step panics", []Step{{Mutates: true, Do: func(context.Context, func(stream, line string)) error { panic("oops") }}}, nil, OutcomeUnknown,

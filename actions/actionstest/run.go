@@ -75,6 +75,6 @@ func runner(c Case, j *actions.Journal) *actions.Runner {
 	return actions.NewRunner(actions.RunnerOptions{
 		Policy:  actions.Policy{Environments: map[string]actions.EnvironmentPolicy{c.Snapshot.Environment: {Confirm: actions.ConfirmY}}},
 		Journal: j, Locker: actions.NewMemoryLocker(time.Now), World: c.World, Who: c.Intent.Who,
-		Timing: actions.Timing{Reread: time.Second, Grace: 10 * time.Second, Look: 5 * time.Millisecond},
+		Timing: actions.Timing{Reread: time.Second, Settle: 20 * time.Millisecond, Grace: 10 * time.Second, Look: 5 * time.Millisecond},
 	})
 }

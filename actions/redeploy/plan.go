@@ -250,8 +250,12 @@ func (p *planner) risks() []string {
 	if n != 1 {
 		containers = fmt.Sprintf("%d containers are", n)
 	}
-	risks := []string{fmt.Sprintf("%s stopped and made again on %s, one host after the other: %s does not answer there until the new one is up",
-		containers, strings.Join(p.t.hostNames(), ", "), p.t.key.Name)}
+	order := ""
+	if len(p.surveys) > 1 {
+		order = ", one host after the other"
+	}
+	risks := []string{fmt.Sprintf("%s stopped and made again on %s%s: %s does not answer there until the new one is up",
+		containers, strings.Join(p.t.hostNames(), ", "), order, p.t.key.Name)}
 	if p.commit != "" {
 		risks = append(risks, fmt.Sprintf("a commit is pushed to %s of the infra repo", p.repo.branch))
 	}

@@ -65,6 +65,11 @@ func TestOffer(t *testing.T) {
 				s.Instances[i].Release = s.Releases.Previous
 			}
 		}, "already runs 0.4.1", false},
+		{"there, but never started", func(_ *fleet.Snapshot, s *fleet.Service) {
+			for i := range s.Instances {
+				s.Instances[i].Release, s.Instances[i].State = s.Releases.Previous, fleet.StateCreated
+			}
+		}, "redeploy ai 0.4.1", true},
 		{"a deploy stopped half-way", func(_ *fleet.Snapshot, s *fleet.Service) { s.Instances[0].Release = s.Releases.Previous }, "redeploy ai 0.4.1", true},
 		{"a companion does not count", func(_ *fleet.Snapshot, s *fleet.Service) {
 			s.Instances = append(s.Instances, fleet.Instance{Host: "prod-1", Name: "ai-db", Subject: fleet.Subject{Service: "ai-db"}, Release: fleet.Release{Image: "postgres", Tag: "15"}})

@@ -377,7 +377,7 @@ func (s *stage) run(p *actions.Plan) ([]actions.Event, actions.Event) {
 	r := actions.NewRunner(actions.RunnerOptions{
 		Policy:  actions.Policy{Environments: map[string]actions.EnvironmentPolicy{"prod": {Confirm: actions.ConfirmY}}},
 		Journal: j, Locker: actions.NewMemoryLocker(time.Now), World: s, Who: "ana@laptop",
-		Timing: actions.Timing{Reread: time.Second, Look: 2 * time.Millisecond},
+		Timing: actions.Timing{Reread: time.Second, Settle: 20 * time.Millisecond, Look: 2 * time.Millisecond},
 	})
 	ch, err := r.Run(context.Background(), p, actions.Confirmation{Yes: true})
 	if err != nil {

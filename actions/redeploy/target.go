@@ -285,10 +285,14 @@ func (t *target) choose(svc *fleet.Service, snap *fleet.Snapshot, tag string) er
 	return fmt.Errorf("%s is no release of %s that is known: there is %s", remote.Clean(tag), t.key, strings.Join(known, ", "))
 }
 
-// there reports whether every instance on every host already is what is wanted.
+// there reports whether every instance on every host already is what is wanted, and runs: one that
+// a cut connection left created but not started is not there.
 func (t *target) there(svc *fleet.Service) bool {
 	for _, in := range svc.Instances {
-		if t.pick(in) && (in.Release.Tag != t.to.Tag || !actions.SameArtifact(in.Release, t.to)) {
+		if !t.pick(in) {
+			continue
+		}
+		if in.State != fleet.StateRunning || in.Release.Tag != t.to.Tag || !actions.SameArtifact(in.Release, t.to) {
 			return false
 		}
 	}
