@@ -22,9 +22,7 @@ type fakeSSHD struct {
 	address string
 	dir     string
 	key     string // private key file that is let in
-	client  ssh.Signer
 	hosts   []ssh.Signer
-	exec    func(line string, ch ssh.Channel, signals <-chan string) (code int, answer bool)
 
 	conns     atomic.Int64 // connections that came
 	execs     atomic.Int64 // commands that run now
@@ -37,18 +35,37 @@ type fakeSSHD struct {
 	mu   sync.Mutex
 	l    net.Listener
 	live map[net.Conn]bool
+	run  execFunc
+	let  ssh.Signer
 	wg   sync.WaitGroup
+}
+
+// execFunc is what a command does; without an answer nobody hears its code.
+type execFunc func(line string, ch ssh.Channel, signals <-chan string) (code int, answer bool)
+
+// exec says what commands do from now on.
+func (f *fakeSSHD) exec(run execFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.run = run
+}
+
+// letIn says whose key opens from now on.
+func (f *fakeSSHD) letIn(s ssh.Signer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.let = s
 }
 
 func newFakeSSHD(t testing.TB, hostKeys ...ssh.Signer) *fakeSSHD {
 	t.Helper()
 	f := &fakeSSHD{t: t, dir: t.TempDir(), hosts: hostKeys, live: map[net.Conn]bool{}}
 	f.key = filepath.Join(f.dir, "id")
-	f.client = newKey(t, f.key)
+	f.let = newKey(t, f.key)
 	if len(f.hosts) == 0 {
 		f.hosts = []ssh.Signer{newKey(t, "")}
 	}
-	f.exec = shellExec
+	f.run = shellExec
 	f.start()
 	t.Cleanup(f.stop)
 	return f
@@ -130,7 +147,9 @@ func (c *deafConn) Write(p []byte) (int, error) {
 func (f *fakeSSHD) serve(c net.Conn) {
 	defer func() { _ = c.Close() }()
 	cfg := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-		if string(key.Marshal()) == string(f.client.PublicKey().Marshal()) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if string(key.Marshal()) == string(f.let.PublicKey().Marshal()) {
 			return nil, nil
 		}
 		return nil, errors.New("not let in")
@@ -229,8 +248,9 @@ func (f *fakeSSHD) session(nc ssh.NewChannel) {
 			f.wg.Go(func() {
 				f.mu.Lock()
 				f.mostExecs.Store(max(f.mostExecs.Load(), f.execs.Add(1)))
+				run := f.run
 				f.mu.Unlock()
-				code, answer := f.exec(p.Line, ch, signals)
+				code, answer := run(p.Line, ch, signals)
 				f.execs.Add(-1)
 				if answer {
 					_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(&struct{ Code uint32 }{uint32(code)}))

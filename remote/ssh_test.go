@@ -74,20 +74,20 @@ func TestDropMidCommand(t *testing.T) {
 	f := newFakeSSHD(t)
 	h := one(t, f.config(), Options{})
 	began := make(chan struct{})
-	f.exec = func(_ string, ch ssh.Channel, signals <-chan string) (int, bool) {
+	f.exec(func(_ string, ch ssh.Channel, signals <-chan string) (int, bool) {
 		_, _ = io.WriteString(ch, "half")
 		close(began)
 		for range signals { //nolint:revive // until the channel ends
 		}
 		return 0, false
-	}
+	})
 	go func() { <-began; f.drop() }()
 	res, err := run(t, h, "docker", "compose", "up")
 	if !errors.Is(err, ErrConnectionLost) || errors.Is(err, ErrNotStarted) || !strings.HasPrefix(err.Error(), "ssh prod-1: run docker: connection lost") {
 		t.Errorf("err = %v", err)
 	}
 	_ = res
-	f.exec = shellExec
+	f.exec(shellExec)
 	if _, err := run(t, h, "true"); err != nil {
 		t.Errorf("not on a new connection: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestDropMidCommand(t *testing.T) {
 // A session that ends without a code is no success.
 func TestSessionEndsWithoutCode(t *testing.T) {
 	f := newFakeSSHD(t)
-	f.exec = func(string, ssh.Channel, <-chan string) (int, bool) { return 0, false }
+	f.exec(func(string, ssh.Channel, <-chan string) (int, bool) { return 0, false })
 	h := one(t, f.config(), Options{})
 	if _, err := run(t, h, "true"); err == nil || errors.Is(err, ErrNotStarted) {
 		t.Errorf("err = %v", err)
@@ -121,11 +121,11 @@ func TestRefusedCommandDidNotStart(t *testing.T) {
 func TestCancelSendsTerm(t *testing.T) {
 	f := newFakeSSHD(t)
 	got := make(chan string, 1)
-	f.exec = func(_ string, ch ssh.Channel, signals <-chan string) (int, bool) {
+	f.exec(func(_ string, ch ssh.Channel, signals <-chan string) (int, bool) {
 		_, _ = io.WriteString(ch, "x")
 		got <- <-signals
 		return 143, true
-	}
+	})
 	h := one(t, f.config(), Options{})
 	ctx, cancel := context.WithCancel(within(t))
 	_, err := h.Run(ctx, Command{Argv: []string{"sleep"}, Stdout: &firstByte{seen: cancel}})
@@ -144,12 +144,12 @@ func TestDeafHostIsLost(t *testing.T) {
 	cfg.Keepalive = Duration(100 * time.Millisecond)
 	cfg.ConnectTimeout = Duration(300 * time.Millisecond)
 	h := one(t, cfg, Options{})
-	f.exec = func(_ string, ch ssh.Channel, signals <-chan string) (int, bool) {
+	f.exec(func(_ string, ch ssh.Channel, signals <-chan string) (int, bool) {
 		f.deaf.Store(true)
 		for range signals { //nolint:revive // until the channel ends
 		}
 		return 0, false
-	}
+	})
 	if _, err := run(t, h, "sleep"); !errors.Is(err, ErrConnectionLost) || !strings.Contains(err.Error(), "no sign of life") {
 		t.Errorf("err = %v", err)
 	}
@@ -157,7 +157,7 @@ func TestDeafHostIsLost(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 	f.deaf.Store(false)
-	f.exec = shellExec
+	f.exec(shellExec)
 	for {
 		_, err := run(t, h, "true")
 		if err == nil {
@@ -384,7 +384,7 @@ func TestForbiddenForwardingGoesByDocker(t *testing.T) {
 	l, path := listenUnix(t)
 	echoHTTP(t, l)
 	var lines sync.Map
-	f.exec = func(line string, ch ssh.Channel, signals <-chan string) (int, bool) {
+	f.exec(func(line string, ch ssh.Channel, signals <-chan string) (int, bool) {
 		lines.Store(line, true)
 		if !strings.HasPrefix(line, "docker ") {
 			return shellExec(line, ch, signals)
@@ -397,7 +397,7 @@ func TestForbiddenForwardingGoesByDocker(t *testing.T) {
 		_, _ = io.Copy(ch, to)
 		_ = to.Close()
 		return 0, true
-	}
+	})
 	h := one(t, f.config(), Options{})
 	tr := Transport(h, "unix", path)
 	for range 20 {
@@ -409,13 +409,13 @@ func TestForbiddenForwardingGoesByDocker(t *testing.T) {
 	if _, ok := lines.Load("docker -H unix://" + path + " system dial-stdio"); !ok {
 		t.Error("docker was called in another way")
 	}
-	f.exec = func(line string, ch ssh.Channel, signals <-chan string) (int, bool) {
+	f.exec(func(line string, ch ssh.Channel, signals <-chan string) (int, bool) {
 		if strings.HasPrefix(line, "docker ") {
 			_, _ = io.WriteString(ch.Stderr(), "sh: 1: docker: not found\n")
 			return 127, true
 		}
 		return shellExec(line, ch, signals)
-	}
+	})
 	f.drop()
 	_, err := h.Dial(within(t), "unix", path)
 	var se *SocketError
@@ -460,12 +460,12 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := make(chan struct{})
-	f.exec = func(_ string, _ ssh.Channel, signals <-chan string) (int, bool) {
+	f.exec(func(_ string, _ ssh.Channel, signals <-chan string) (int, bool) {
 		close(began)
 		for range signals { //nolint:revive // until the channel ends
 		}
 		return 0, false
-	}
+	})
 	l, path := listenUnix(t)
 	c, err := h.Dial(within(t), "unix", path)
 	if err != nil {

@@ -294,9 +294,9 @@ func TestKeys(t *testing.T) {
 		{name: "missing", files: []string{dir + "/none"}, want: []string{"none: no such file"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f.client = tc.let
+			f.letIn(tc.let)
 			if tc.let == nil {
-				f.client = signerOf(t, plain)
+				f.letIn(signerOf(t, plain))
 			}
 			cfg := f.config()
 			cfg.IdentityFiles, cfg.Passphrase = tc.files, tc.pass
@@ -350,7 +350,7 @@ func TestAgentOpensAnEncryptedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, ".ssh", "id_ecdsa")
-	f.client = lockedKey(t, file, "x")
+	f.letIn(lockedKey(t, file, "x"))
 	cfg := f.config()
 	cfg.IdentityFiles = nil
 	cfg.Passphrase = "cmd:echo x"
@@ -375,19 +375,20 @@ func TestAgentOpensAnEncryptedFile(t *testing.T) {
 func TestCertificate(t *testing.T) {
 	f := newFakeSSHD(t)
 	ca := newKey(t, "")
+	client := signerOf(t, f.key)
 	cert := &ssh.Certificate{
-		Key: f.client.PublicKey(), CertType: ssh.UserCert, ValidPrincipals: []string{"deploy"},
+		Key: client.PublicKey(), CertType: ssh.UserCert, ValidPrincipals: []string{"deploy"},
 		ValidBefore: ssh.CertTimeInfinity, KeyId: "test",
 	}
 	if err := cert.SignCert(rand.Reader, ca); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, f.key+"-cert.pub", string(ssh.MarshalAuthorizedKey(cert)))
-	s, err := ssh.NewCertSigner(cert, f.client)
+	s, err := ssh.NewCertSigner(cert, client)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.client = s // the server lets in the certificate alone
+	f.letIn(s) // the server lets in the certificate alone
 	if _, err := run(t, one(t, f.config(), Options{}), "true"); err != nil {
 		t.Error(err)
 	}
