@@ -179,13 +179,13 @@ func (f *feed) observe(ctx context.Context) bool {
 		return true
 	}
 	if ctx.Err() == nil { // the end of the Collector is no failure of the source
-		f.failed(inTime(o.err, octx, bound))
+		f.failed(inTime(octx, o.err, bound))
 	}
 	return false
 }
 
 // inTime puts the bound into an error that says only that there was one.
-func inTime(err error, octx context.Context, bound time.Duration) error {
+func inTime(octx context.Context, err error, bound time.Duration) error {
 	if octx.Err() == nil || !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
