@@ -59,7 +59,7 @@ func TestFindAndUndoTheBadDeploy(t *testing.T) {
 	term.Type(ptytest.Enter)
 	term.WaitFor(within, "likely", "0.4.2")
 	term.Type("R")
-	term.WaitFor(within, "0.4.1", "ai@prod")
+	term.WaitFor(within, "0.4.1", "type ai@prod to run")
 	read()
 	term.Type("ai@prod", ptytest.Enter)
 	term.WaitFor(2*within, "good after")
@@ -155,7 +155,7 @@ func TestQuitInTheMiddleOfAnAction(t *testing.T) {
 	term := ptytest.Start(t, nexops("--env", "prod"), 120, 40)
 	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") })
 	term.Type("R")
-	term.WaitFor(within, "ai@prod")
+	term.WaitFor(within, "type ai@prod to run")
 	read()
 	term.Type("ai@prod", ptytest.Enter)
 	term.WaitFor(within, "watching for") // it is being verified
