@@ -35,6 +35,11 @@ type streamConn struct {
 	rest     []byte
 	readErr  error // set by the pump before it closes incoming
 
+	writeHalf
+}
+
+// writeHalf is the side of a streamConn that sends.
+type writeHalf struct {
 	writeMu  sync.Mutex
 	outgoing chan writeJob
 	written  chan error // of the job given last
@@ -65,8 +70,7 @@ func newStreamConn(parts streamParts, start func(func())) *streamConn {
 		writeEnd:    makeDeadline(),
 		incoming:    make(chan []byte),
 		consumed:    make(chan struct{}, 1),
-		outgoing:    make(chan writeJob),
-		written:     make(chan error, 1),
+		writeHalf:   writeHalf{outgoing: make(chan writeJob), written: make(chan error, 1)},
 	}
 	start(c.readPump)
 	start(c.writePump)

@@ -68,7 +68,7 @@ func newSpec(h nexgate.Host, s nexgate.Service, share float64) *world.Spec {
 	return &world.Spec{
 		Environment: h.Environment, Host: h.Name, Project: h.Project, Service: s.Name, Name: h.Project + "-" + s.Name + "-1",
 		WorkDir: nexgate.Checkout + "/" + h.Stack[:strings.IndexByte(h.Stack, '/')], ConfigFile: nexgate.Checkout + "/" + h.Stack,
-		Command: s.Command, Env: s.Env, Ports: s.Ports, CPU: s.CPU, Memory: s.Memory, Share: share, Check: s.Check, Profile: s.Profile,
+		Command: s.Command, Env: s.Env, Ports: s.Ports, Limits: world.Limits{CPU: s.CPU, Memory: s.Memory}, Share: share, Check: s.Check, Profile: s.Profile,
 	}
 }
 

@@ -42,7 +42,7 @@ func (e *Estate) populateScale(h *host, now time.Time) error {
 		}
 		spec := &world.Spec{
 			Environment: "scale", Host: h.name, Project: "scale", Service: service, Name: fmt.Sprintf("scale-%s-%d", service, k+1),
-			WorkDir: "/opt/scale", ConfigFile: "/opt/scale/compose.yml", Command: []string{"/app"}, CPU: 1, Memory: 256 << 20, Check: true,
+			WorkDir: "/opt/scale", ConfigFile: "/opt/scale/compose.yml", Command: []string{"/app"}, Limits: world.Limits{CPU: 1, Memory: 256 << 20}, Check: true,
 			Share:   float64(services) / float64(perHost*e.opts.Scale.Hosts),
 			Profile: scaleProfile(k),
 		}

@@ -55,11 +55,16 @@ type Spec struct {
 	Command     []string
 	Env         []string
 	Ports       []Port
-	CPU         float64 // limit in cores, 0 is none
-	Memory      int64   // limit in bytes, 0 is none
+	Limits
 	Share       float64 // of the service's traffic that this instance gets
 	Check       bool    // it has a health check
 	Profile     Profile
+}
+
+// Limits are what a container may use.
+type Limits struct {
+	CPU    float64 // in cores, 0 is none
+	Memory int64   // in bytes, 0 is none
 }
 
 // Run is one life of a container's process. End is zero while it runs.
