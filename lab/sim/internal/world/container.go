@@ -56,9 +56,9 @@ type Spec struct {
 	Env         []string
 	Ports       []Port
 	Limits
-	Share       float64 // of the service's traffic that this instance gets
-	Check       bool    // it has a health check
-	Profile     Profile
+	Share   float64 // of the service's traffic that this instance gets
+	Check   bool    // it has a health check
+	Profile Profile
 }
 
 // Limits are what a container may use.
