@@ -27,8 +27,7 @@ type merge struct {
 	order   []*queuedLine // in the order of arrival; released ones are skipped
 	seq     uint64
 	dropped int
-	history bool   // histories are still being collected
-	past    uint64 // lines up to this number are history: they wait for nothing
+	history bool // histories are still being collected
 	began   time.Time
 	tailers []tailerState
 	running int
@@ -44,6 +43,7 @@ type queuedLine struct {
 	line    fleet.LogLine
 	arrived time.Time
 	seq     uint64
+	past    bool // history: it waits for nothing but the other histories
 	out     bool // released or dropped
 }
 
@@ -77,7 +77,8 @@ func (m *merge) push(tailer int, line fleet.LogLine) {
 	}
 	now := time.Now()
 	m.seq++
-	q := &queuedLine{line: line, arrived: now, seq: m.seq}
+	// Who has given its history while others have not gives live lines already.
+	q := &queuedLine{line: line, arrived: now, seq: m.seq, past: m.history && !m.tailers[tailer].settled}
 	heap.Push(&m.queue, q)
 	m.order = append(m.order, q)
 	m.tailers[tailer].pushed = now
@@ -175,7 +176,7 @@ func (m *merge) release(now time.Time) (lines []fleet.LogLine, wait time.Duratio
 		if front == nil {
 			break
 		}
-		if due := front.arrived.Add(reorderWindow); m.running > 0 && front.seq > m.past && due.After(now) {
+		if due := front.arrived.Add(reorderWindow); m.running > 0 && !m.queue[0].past && due.After(now) {
 			wait = due.Sub(now)
 			break
 		}
@@ -221,7 +222,7 @@ func (m *merge) historyDone(now time.Time) bool {
 
 // endHistory lets the collected lines go. Who is still at its history now is treated as live.
 func (m *merge) endHistory() {
-	m.history, m.past = false, m.seq
+	m.history = false
 	for i := range m.tailers {
 		m.tailers[i].settled = m.tailers[i].settled || m.follow
 	}
