@@ -20,8 +20,8 @@ type Source interface {
 }
 
 // Watcher is a Source whose system pushes. Watch calls changed, which never
-// blocks and carries no data, whenever a new observation would differ. It runs
-// until ctx ends or the watch breaks; the Collector starts it again with backoff.
+// blocks and carries no data, whenever a new observation would differ, and once when
+// the watch is in place: what changed before that was not seen. It runs until ctx ends or the watch breaks; the Collector starts it again with backoff.
 type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
