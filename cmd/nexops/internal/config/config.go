@@ -139,7 +139,7 @@ func (l *loader) source(n int) {
 	base := fmt.Sprintf("sources[%d]", n)
 	name, found := l.doc.values[base+".kind"]
 	if !found {
-		l.add(base, "kind is missing;%s", choose("", l.kindNames()))
+		l.add(base, "kind is missing%s", choose("", l.kindNames()))
 		return
 	}
 	kind, ok := l.kind(name)

@@ -54,14 +54,14 @@ func (ms Mistakes) sorted(file string) Mistakes {
 func choose(wrong string, allowed []string) string {
 	allowed = append([]string(nil), allowed...)
 	sort.Strings(allowed)
-	text := ""
-	if near := nearest(wrong, allowed); near != "" {
-		text = fmt.Sprintf("; did you mean %q?", near)
+	switch near := nearest(wrong, allowed); {
+	case len(allowed) == 0:
+		return "; there is none to choose from"
+	case near != "":
+		return fmt.Sprintf("; did you mean %q? allowed: %s", near, strings.Join(allowed, ", "))
+	default:
+		return "; allowed: " + strings.Join(allowed, ", ")
 	}
-	if len(allowed) == 0 {
-		return text + " none is configured"
-	}
-	return text + " allowed: " + strings.Join(allowed, ", ")
 }
 
 // nearest is the allowed name that differs least, if it differs little.
