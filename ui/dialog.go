@@ -114,8 +114,11 @@ func (d *dialog) Update(msg tea.Msg, keys *KeyMap, now time.Time, n, h int) answ
 	return answerNothing
 }
 
+// typed reports whether the phrase stands there. The runner has the last word.
+func (d *dialog) typed() bool { return d.in.value() == d.phrase }
+
 // enter answers with what has the focus; in a dialog that wants a phrase that is
-// Run as soon as something has been typed by hand.
+// Run once the phrase has been typed by hand.
 func (d *dialog) enter(now time.Time) answer {
 	ok, _ := d.runnable()
 	if d.confirm == actions.ConfirmType {
@@ -124,6 +127,9 @@ func (d *dialog) enter(now time.Time) answer {
 			return answerCancel
 		case now.Sub(d.last) < burst:
 			d.note = "press Enter once more: this one came with the pasted text"
+			return answerNothing
+		case !d.typed():
+			d.note = "nothing was done: that is not " + d.phrase
 			return answerNothing
 		case ok:
 			return answerRun

@@ -72,8 +72,15 @@ func arrange(w, h int, want wish) arrangement {
 	return a
 }
 
-// centered is a place for a dialog of a size in the middle of the screen.
+// sliver is what is too narrow beside a dialog to show anything.
+const sliver = 6
+
+// centered is a place for a dialog of a size in the middle of the screen, below the
+// header. It takes the whole width when only slivers would be left beside it.
 func centered(w, h, dw, dh int) rect {
-	dw, dh = min(dw, w-2), min(dh, h-2)
-	return rect{(w - dw) / 2, (h - dh) / 2, dw, dh}
+	if w-dw < 2*sliver {
+		dw = w
+	}
+	dh = min(dh, h-1)
+	return rect{(w - dw) / 2, max((h-dh)/2, 1), dw, dh}
 }

@@ -85,6 +85,17 @@ func (l line) truncate(w int) line {
 	return append(out, last)
 }
 
+// middle cuts the line to a width, leaving out of its middle: both ends of a command matter.
+func (l line) middle(w int) line {
+	n := l.width()
+	if n <= w || w < 8 {
+		return l.truncate(w)
+	}
+	head := (w - 3) / 2
+	out := append(l.cut(0, head), sp(tokFaint, " … "))
+	return append(out, l.cut(n-(w-head-3), n)...)
+}
+
 // cut gives the columns from up to to.
 func (l line) cut(from, to int) line {
 	var out line
@@ -179,19 +190,38 @@ func (l line) wrap(w int) []line {
 	text := l.String()
 	var out []line
 	for from := 0; from < total; {
-		to := min(from+w, total)
-		if to < total {
-			part := ansi.Cut(text, from, to)
-			if i := strings.LastIndexByte(part, ' '); i > len(part)/2 {
-				to = from + ansi.StringWidth(part[:i]) + 1
-			} else if got := ansi.StringWidth(part); got > 0 {
-				to = from + got
-			}
-		}
+		to := breakAt(text, from, w, total)
 		out = append(out, l.cut(from, to))
 		from = to
+		if ansi.Cut(text, from, from+1) == " " {
+			from++ // the end of the row stands for the space
+		}
 	}
 	return out
+}
+
+// breakAt is where a row that begins at a column ends: before a word that does not fit,
+// unless the word is longer than what it would leave empty allows.
+func breakAt(text string, from, w, total int) int {
+	to := min(from+w, total)
+	if to == total || ansi.Cut(text, to, to+1) == " " {
+		return to
+	}
+	part := ansi.Cut(text, from, to)
+	got := ansi.StringWidth(part)
+	if i := strings.LastIndexByte(part, ' '); i > 0 {
+		begun := ansi.StringWidth(part[i+1:])
+		if i > len(part)/2 || begun+wordWidth(ansi.Cut(text, to, to+w)) <= w {
+			return from + got - begun
+		}
+	}
+	return from + max(got, 1)
+}
+
+// wordWidth is the width of the rest of the word a text begins with.
+func wordWidth(text string) int {
+	word, _, _ := strings.Cut(text, " ")
+	return ansi.StringWidth(word)
 }
 
 // blank is n empty lines.

@@ -142,7 +142,11 @@ func wrapIndent(l line, w, indent int) []line {
 	}
 	first := l.wrap(w)[0]
 	out := []line{first}
-	for _, rest := range l.cut(first.width(), l.width()).wrap(w - indent) {
+	from := first.width()
+	if l.cut(from, from+1).String() == " " {
+		from++
+	}
+	for _, rest := range l.cut(from, l.width()).wrap(w - indent) {
 		out = append(out, append(ln(sp(tokText, "  ")), rest...))
 	}
 	return out

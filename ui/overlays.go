@@ -61,7 +61,7 @@ func (m *Model) planningOverlay(frame []line) {
 // dialogRect is the place of the confirmation: as large as the plan, at most nearly the screen.
 func (m *Model) dialogRect() rect {
 	d := &m.flow.dialog
-	w := min(m.w-2, 110)
+	w := centered(m.w, m.h, 110, 1).w
 	h := len(planLines(d, w-4)) + len(d.promptLines(w-4)) + 3
 	return centered(m.w, m.h, w, h)
 }
@@ -95,7 +95,7 @@ func (m *Model) dialogOverlay(frame []line) {
 
 // helpRect is the place of the help.
 func (m *Model) helpRect() rect {
-	w := min(m.w-2, 100)
+	w := centered(m.w, m.h, 100, 1).w
 	return centered(m.w, m.h, w, len(m.helpLines(w-4))+2)
 }
 

@@ -9,7 +9,9 @@ import (
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
-// planLines is a whole plan: what moves, what is at risk, what was checked, what exactly runs, and the way back.
+// planLines is a whole plan, what decides first: what moves, what is at risk, what is not
+// well, what is done, the way back. The exact commands and the checks that are well follow,
+// for whoever scrolls: on a small screen they would hide the rest.
 func planLines(d *dialog, w int) []line {
 	p := d.plan
 	var out []line
@@ -18,8 +20,6 @@ func planLines(d *dialog, w int) []line {
 	for _, r := range p.Risks {
 		out = append(out, hangingLine(ln(sp(tokWarn, "▲ risk  ")), ln(sp(tokText, r)), w)...)
 	}
-	// What is not well comes before the steps, what is well after them: on a small
-	// screen the eye meets what decides first.
 	var well, unwell []actions.Check
 	for _, c := range p.Checks {
 		if c.State == actions.CheckOK {
@@ -31,14 +31,16 @@ func planLines(d *dialog, w int) []line {
 	out = append(out, checkLines(unwell, w)...)
 	out = append(out, nil)
 	out = append(out, stepLines(p.Steps, w)...)
-	if p.Verify != nil {
-		out = append(out, ln(sp(tokDim, "then watched until the verdict is good, degraded or unknown")))
+	if p.Verify != nil && len(p.Steps) > 0 {
+		out = append(out, ln(sp(tokDim, "   then watched until the verdict is good, degraded or unknown")).truncate(w))
 	}
+	out = append(out, ln(sp(tokDim, "   undo: "), sp(tokText, undoText(p.Undo))).truncate(w))
+	out = append(out, exactLines(p.Steps, w)...)
 	if len(well) > 0 {
-		out = append(append(out, nil), checkLines(well, w)...)
+		out = append(out, nil, ln(sp(tokDim, plural(len(well), "preflight")+" passed")))
+		out = append(out, checkLines(well, w)...)
 	}
-	undo := ln(sp(tokDim, "undo    ")).put(tokText, undoText(p.Undo))
-	return append(out, nil, undo.truncate(w))
+	return out
 }
 
 // hangingLine wraps a text beside a head.
@@ -122,22 +124,46 @@ func checkLines(checks []actions.Check, w int) []line {
 	return out
 }
 
+// stepHost is where a step runs, in words.
+func stepHost(s *actions.Step) string {
+	if s.Host == "" {
+		return "this machine"
+	}
+	return s.Host
+}
+
+// stepLines is what is done and where, one row for each step.
 func stepLines(steps []actions.Step, w int) []line {
+	name := 0
+	for i := range steps {
+		name = max(name, min(textWidth(steps[i].Name), 28))
+	}
 	var out []line
-	for i, s := range steps {
-		host := s.Host
-		if host == "" {
-			host = "this machine"
-		}
-		head := ln(sp(tokDim, fmt.Sprintf("%2d ", i+1)), bold(tokText, s.Name), sp(tokDim, " on "+host))
-		if s.Dir != "" {
-			head = head.put(tokDim, " in "+s.Dir)
-		}
+	for i := range steps {
+		s := &steps[i]
+		tok, note := bold(tokTitle, s.Name), ""
 		if !s.Mutates {
-			head = head.put(tokFaint, "  changes nothing")
+			tok, note = sp(tokDim, s.Name), ", changes nothing"
 		}
-		out = append(out, head.truncate(w))
-		out = append(out, hangingLine(ln(sp(tokFaint, "   $ ")), ln(sp(tokAccent, commandLine(s.Argv))), w)...)
+		row := append(ln(sp(tokDim, fmt.Sprintf("%2d ", i+1))), ln(tok).pad(name)...)
+		out = append(out, row.put(tokDim, "  on "+stepHost(s)+note).truncate(w))
+	}
+	return out
+}
+
+// exactLines is what exactly runs, word for word.
+func exactLines(steps []actions.Step, w int) []line {
+	if len(steps) == 0 {
+		return nil
+	}
+	out := []line{nil, ln(sp(tokDim, "exactly this runs"))}
+	for i := range steps {
+		head := ln(sp(tokDim, fmt.Sprintf("%2d ", i+1)))
+		if dir := steps[i].Dir; dir != "" {
+			out = append(out, append(head, sp(tokDim, "in "+dir)).truncate(w))
+			head = ln(sp(tokText, "   "))
+		}
+		out = append(out, hangingLine(head.put(tokFaint, "$ "), ln(sp(tokText, commandLine(steps[i].Argv))), w)...)
 	}
 	return out
 }
@@ -189,8 +215,9 @@ func checkTexts(p *actions.Plan) []string {
 
 func stepTexts(p *actions.Plan) []string {
 	var out []string
-	for _, s := range p.Steps {
-		out = append(out, s.Name+" on "+s.Host+": "+commandLine(s.Argv))
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		out = append(out, s.Name+" on "+stepHost(s)+": "+commandLine(s.Argv))
 	}
 	return out
 }
@@ -233,12 +260,24 @@ func (d *dialog) promptLines(w int) []line {
 		ask := ln(sp(tokText, "type "), bold(tokAccent, d.phrase), sp(tokText, " to run: "))
 		out = append(out, append(ask, d.in.view()...))
 		row := button("Cancel", d.in.value() == "").put(tokText, "  ")
-		row = append(row, button("Run", d.in.value() != "")...)
-		return append(out, row.put(tokDim, "  enter chooses, esc cancels"))
+		row = append(row, button("Run", d.typed())...)
+		return append(out, row.put(tokDim, d.enterMeans()))
 	}
 	row := button("Cancel", !d.onRun).put(tokText, "  ")
 	row = append(row, button("Run", d.onRun)...)
 	return append(out, row.put(tokDim, "  y runs, enter chooses, esc cancels"))
+}
+
+// enterMeans says what Enter does now in a dialog that wants a phrase.
+func (d *dialog) enterMeans() string {
+	switch {
+	case d.in.value() == "":
+		return "  enter or esc cancels"
+	case d.typed():
+		return "  enter runs it, esc cancels"
+	default:
+		return "  not the phrase yet, esc cancels"
+	}
 }
 
 func button(name string, focused bool) line {

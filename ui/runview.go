@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -24,6 +25,8 @@ type runView struct {
 	ended   bool
 	scroll  scroller
 	free    bool // scrolled by hand: no longer at the end
+	whole   bool // every line in full
+	seen    bool // its end has been looked at
 }
 
 // stepState is one step and what came of it.
@@ -146,8 +149,8 @@ func (r *runView) content(now time.Time, w int) []line {
 			mark, tok = "✓", tokDim
 		}
 		out = append(out, ln(bold(tok, mark+" "), bold(tokText, "watch")))
-		for _, t := range r.watch {
-			out = append(out, ln(sp(tokFaint, "  │ "), sp(tokText, t)).wrap(w)...)
+		for _, t := range r.folded() {
+			out = append(out, hangingLine(ln(sp(tokFaint, "  │ ")), ln(sp(tokText, t)), w)...)
 		}
 	}
 	if r.ended {
@@ -157,10 +160,45 @@ func (r *runView) content(now time.Time, w int) []line {
 	return out
 }
 
-// stepLines is one step with its output.
-func (r *runView) stepLines(i int, now time.Time, w int) []line {
-	step, s := &r.plan.Steps[i], &r.steps[i]
-	mark, tok, took := "·", tokFaint, ""
+// folded is what the watching says, of lines that differ only in their figures the newest:
+// progress is one line that moves. whole keeps them all, for whoever copies the output.
+func (r *runView) folded() []string {
+	if r.whole {
+		return r.watch
+	}
+	var out []string
+	last := ""
+	for _, t := range r.watch {
+		shape := withoutFigures(t)
+		if len(out) > 0 && shape == last {
+			out[len(out)-1] = t
+			continue
+		}
+		out, last = append(out, t), shape
+	}
+	return out
+}
+
+// withoutFigures is a text without its numbers and their units.
+func withoutFigures(t string) string {
+	words := strings.Fields(t)
+	var out []string
+	for _, w := range words {
+		switch strings.TrimRight(w, ",;:") {
+		case "s", "ms", "min", "h", "%":
+			continue
+		}
+		if w[0] == '<' || w[0] >= '0' && w[0] <= '9' {
+			continue
+		}
+		out = append(out, w)
+	}
+	return strings.Join(out, " ")
+}
+
+// took says how far a step is, and its mark.
+func (r *runView) took(s *stepState, now time.Time) (mark string, tok token, took string) {
+	mark, tok = "·", tokFaint
 	switch {
 	case s.err != "":
 		mark, tok, took = "✖", tokCrit, "failed after "+age(s.ended.Sub(s.began))
@@ -173,17 +211,28 @@ func (r *runView) stepLines(i int, now time.Time, w int) []line {
 	case r.ended:
 		took = "not run"
 	}
+	return mark, tok, took
+}
+
+// stepLines is one step with its output. The whole command stands there while it runs and
+// when it failed; once it is done its beginning and its end are enough.
+func (r *runView) stepLines(i int, now time.Time, w int) []line {
+	step, s := &r.plan.Steps[i], &r.steps[i]
+	mark, tok, took := r.took(s, now)
 	name := bold(tokText, step.Name)
 	if s.began.IsZero() {
 		name = sp(tokFaint, step.Name)
 	}
 	head := ln(bold(tok, mark+" "), name)
-	if step.Host != "" {
-		head = head.put(tokDim, " on "+step.Host)
-	}
+	head = head.put(tokDim, " on "+stepHost(step))
 	out := []line{head.put(tokDim, "  "+took).truncate(w)}
-	if !s.began.IsZero() {
-		out = append(out, ln(sp(tokFaint, "  $ "+commandLine(step.Argv))).truncate(w))
+	command := ln(sp(tokDim, commandLine(step.Argv)))
+	switch {
+	case s.began.IsZero():
+	case !s.ended.IsZero() && s.err == "" && !r.whole:
+		out = append(out, append(ln(sp(tokFaint, "  $ ")), command.middle(w-4)...))
+	default:
+		out = append(out, hangingLine(ln(sp(tokFaint, "  $ ")), command, w)...)
 	}
 	if s.cut > 0 {
 		out = append(out, ln(sp(tokDim, "  │ "+plural(s.cut, "line")+" before this, in the journal")))
@@ -222,6 +271,8 @@ func (r *runView) View(now time.Time, w, h int) []line {
 // text is the output without its looks, to be copied.
 func (r *runView) text(now time.Time) string {
 	out := r.plan.Title + "\n"
+	r.whole = true
+	defer func() { r.whole = false }()
 	for _, l := range r.content(now, 200) {
 		out += l.String() + "\n"
 	}
