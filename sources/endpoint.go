@@ -87,7 +87,13 @@ func (e Endpoint) Title(kind, name string) string {
 // Transport makes the way to the endpoint. It does no I/O: files and secrets are
 // read on first use, and again after a failure. No answer may be longer than limit bytes.
 func (e Endpoint) Transport(deps Deps, limit int64) (*Transport, error) {
-	t := &Transport{endpoint: e, limit: limit, dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
+	t := &Transport{
+		endpoint: e, limit: limit, dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		secret: deps.Secret,
+	}
+	if t.secret == nil {
+		t.secret = func(ctx context.Context, s remote.Secret) (string, error) { return s.Resolve(ctx) }
+	}
 	if e.Via != "" {
 		host, err := deps.Host(e.Via)
 		if err != nil {
@@ -104,6 +110,7 @@ type Transport struct {
 	endpoint Endpoint
 	limit    int64
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	secret   func(ctx context.Context, s remote.Secret) (string, error)
 
 	mu     sync.Mutex
 	base   *http.Transport
@@ -113,8 +120,15 @@ type Transport struct {
 // ErrTooLong says that an answer was longer than allowed.
 var ErrTooLong = errors.New("answer too long")
 
+// ErrElsewhere says that a request was not sent: it would have taken the credentials,
+// and the way through the host, to another place than the configured one.
+var ErrElsewhere = errors.New("redirected elsewhere, which is not followed")
+
 // RoundTrip sends one request.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if own := t.origin(); originOf(req.URL) != own {
+		return nil, fmt.Errorf("%w: from %s to %s: correct url if that is where it is", ErrElsewhere, own, remote.Clean(originOf(req.URL)))
+	}
 	base, err := t.transport()
 	if err != nil {
 		return nil, err
@@ -138,6 +152,23 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// origin is where all requests belong: "http://127.0.0.1:9090".
+func (t *Transport) origin() string {
+	u, err := url.Parse(t.endpoint.URL)
+	if err != nil {
+		return ""
+	}
+	return originOf(u)
+}
+
+func originOf(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
 // Dial connects to an address the way the requests go, for protocols on top of HTTP.
 func (t *Transport) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := t.dial(ctx, network, address)
@@ -157,13 +188,13 @@ func (t *Transport) Header(ctx context.Context) (http.Header, error) {
 	h := http.Header{}
 	switch e := t.endpoint; {
 	case e.BearerToken != "":
-		token, err := e.BearerToken.Resolve(ctx)
+		token, err := t.secret(ctx, e.BearerToken)
 		if err != nil {
 			return nil, fmt.Errorf("bearer_token: %w", err)
 		}
 		h.Set("Authorization", "Bearer "+token)
 	case e.Password != "":
-		password, err := e.Password.Resolve(ctx)
+		password, err := t.secret(ctx, e.Password)
 		if err != nil {
 			return nil, fmt.Errorf("password: %w", err)
 		}

@@ -75,6 +75,53 @@ func TestEndpointGoesThroughItsHost(t *testing.T) {
 	}
 }
 
+// A redirect takes neither the credentials nor the way through a host anywhere else.
+func TestEndpointFollowsNoRedirectElsewhere(t *testing.T) {
+	got := make(chan string, 8)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+	}))
+	defer other.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/elsewhere":
+			http.Redirect(w, r, other.URL+"/", http.StatusTemporaryRedirect)
+		case "/here":
+			http.Redirect(w, r, "/there", http.StatusFound)
+		default:
+			_, _ = io.WriteString(w, r.Header.Get("Authorization"))
+		}
+	}))
+	defer server.Close()
+	t.Setenv("NEXOPS_TEST_TOKEN", "geheim")
+	rt, err := sources.Endpoint{URL: server.URL, BearerToken: "env:NEXOPS_TEST_TOKEN"}.Transport(sources.Deps{}, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rt.Close()
+	client := http.Client{Transport: rt}
+	ask := func(path string) (string, error) {
+		resp, err := client.Get(server.URL + path) //nolint:noctx // a test
+		if err != nil {
+			return "", err //nolint:wrapcheck // a test
+		}
+		defer func() { _ = resp.Body.Close() }()
+		body, err := io.ReadAll(resp.Body)
+		return string(body), err //nolint:wrapcheck // a test
+	}
+	if body, err := ask("/here"); err != nil || body != "Bearer geheim" {
+		t.Errorf("a redirect to the same place: %q, %v", body, err)
+	}
+	if _, err := ask("/elsewhere"); !errors.Is(err, sources.ErrElsewhere) {
+		t.Errorf("a redirect elsewhere: %v", err)
+	}
+	select {
+	case auth := <-got:
+		t.Errorf("the other place was asked, with %q", auth)
+	default:
+	}
+}
+
 func TestEndpointTLS(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	defer server.Close()

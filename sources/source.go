@@ -95,7 +95,9 @@ type Deps struct {
 	// HostEnvironment says which environment a host is of; "" when unknown.
 	HostEnvironment func(host string) string
 	// Host gives the connection to a host by config name; the same one for every caller.
-	Host     func(name string) (remote.Host, error)
+	Host func(name string) (remote.Host, error)
+	// Secret reads a secret, so that the program around knows what must not be shown; nil reads it directly.
+	Secret   func(ctx context.Context, s remote.Secret) (string, error)
 	CacheDir string // this program's own cache folder
 	Now      func() time.Time
 	Log      *slog.Logger
