@@ -18,6 +18,7 @@ type Options struct {
 	KnownHosts []string                         // where hosts' keys are when a host names no file; default: the usual places
 	Log        *slog.Logger                     // nil: silent
 	Now        func() time.Time                 // nil: the clock
+	Learned    func(secret string)              // told of every secret that was read, before it is used; nil: nobody
 }
 
 // ProcessOptions is the environment this process runs in.

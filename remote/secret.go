@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -134,11 +135,21 @@ func (s Secret) ResolveIn(ctx context.Context, opts Options) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("secret %s: %w", s, err)
 	}
+	if opts.Learned != nil {
+		opts.Learned(value)
+	}
 	return value, nil
 }
 
+// RunsCommand reports whether reading the secret runs a program, which may ask its owner.
+func (s Secret) RunsCommand() bool {
+	kind, _ := s.split()
+	return kind == secretCmd
+}
+
 func readSecretFile(path string) (string, error) {
-	f, err := os.Open(path) // #nosec G304 -- the path is the person's own config
+	// Not blocking: opening a pipe would wait for somebody to write to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // #nosec G304 -- the path is the person's own config
 	if err != nil {
 		return "", cause(err)
 	}
