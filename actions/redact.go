@@ -1,10 +1,15 @@
 package actions
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
 	"regexp"
 	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Redacted stands where a secret was.
@@ -19,8 +24,12 @@ const secretName = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|acce
 // Redactor takes secrets out of texts: known values wherever they stand, values
 // of keys whose name says secret, and the credentials in URLs.
 type Redactor struct {
-	values *strings.Replacer
-	names  []nameRule
+	names []nameRule
+	flag  *regexp.Regexp
+
+	mu     sync.Mutex // of known
+	known  []string
+	values atomic.Pointer[strings.Replacer]
 }
 
 type nameRule struct {
@@ -30,22 +39,60 @@ type nameRule struct {
 
 // NewRedactor makes a Redactor that also knows these secret values.
 func NewRedactor(values ...string) *Redactor {
-	var known []string
+	r := &Redactor{names: nameRules(), flag: regexp.MustCompile(`(?i)^--?[\w-]*` + secretName + `$`)}
+	r.Learn(values...)
+	return r
+}
+
+// Learn makes more secret values known. Texts that are redacted from now on are without them.
+func (r *Redactor) Learn(values ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, v := range values {
 		for _, part := range append([]string{v}, strings.Split(v, "\n")...) {
-			part = strings.TrimSpace(part)
-			if len(part) >= minSecret && !slices.Contains(known, part) {
-				known = append(known, part)
-			}
+			r.remember(strings.TrimSpace(part))
 		}
 	}
 	// The longest first: a value that holds another one is replaced whole.
-	sort.Slice(known, func(i, j int) bool { return len(known[i]) > len(known[j]) })
-	var pairs []string
-	for _, v := range known {
+	sort.Slice(r.known, func(i, j int) bool { return len(r.known[i]) > len(r.known[j]) })
+	pairs := make([]string, 0, 2*len(r.known))
+	for _, v := range r.known {
 		pairs = append(pairs, v, Redacted)
 	}
-	return &Redactor{values: strings.NewReplacer(pairs...), names: nameRules()}
+	r.values.Store(strings.NewReplacer(pairs...))
+}
+
+// remember notes a value, and the ways in which URLs, JSON and HTTP write it.
+func (r *Redactor) remember(value string) {
+	if len(value) < minSecret {
+		return
+	}
+	for _, form := range []string{
+		value, url.QueryEscape(value), url.PathEscape(value), url.UserPassword("", value).String()[1:],
+		quoted(value, true), quoted(value, false), base64.StdEncoding.EncodeToString([]byte(value)),
+	} {
+		if !slices.Contains(r.known, form) {
+			r.known = append(r.known, form)
+		}
+	}
+}
+
+// quoted is how JSON writes a value between its quotes.
+func quoted(value string, html bool) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(html)
+	_ = enc.Encode(value) // a string: it cannot fail
+	return strings.TrimSuffix(strings.TrimPrefix(b.String(), `"`), "\"\n")
+}
+
+// Known gives s without the secret values that are known by themselves, and changes nothing else:
+// for records that have a form of their own, like JSON.
+func (r *Redactor) Known(s string) string {
+	if r == nil {
+		return s
+	}
+	return r.values.Load().Replace(s)
 }
 
 func nameRules() []nameRule {
@@ -69,7 +116,7 @@ func (r *Redactor) Text(s string) string {
 	if r == nil || s == "" {
 		return s
 	}
-	s = r.values.Replace(s)
+	s = r.Known(s)
 	for _, rule := range r.names {
 		s = rule.match.ReplaceAllString(s, rule.with)
 	}
@@ -81,15 +128,25 @@ func (r *Redactor) Argv(argv []string) []string {
 	if r == nil || argv == nil {
 		return argv
 	}
-	flag := regexp.MustCompile(`(?i)^--?[\w-]*` + secretName + `$`)
 	out := make([]string, len(argv))
 	for i, a := range argv {
 		out[i] = r.Text(a)
-		if i > 0 && flag.MatchString(argv[i-1]) && !strings.HasPrefix(a, "-") {
+		if i > 0 && r.flag.MatchString(argv[i-1]) && !strings.HasPrefix(a, "-") {
 			out[i] = Redacted
 		}
 	}
 	return out
+}
+
+// Plan takes the secrets out of everything of a plan that people see. What its steps do stays.
+func (r *Redactor) Plan(p *Plan) {
+	p.Title, p.Risks = r.Text(p.Title), r.texts(p.Risks)
+	for i := range p.Checks {
+		p.Checks[i].Name, p.Checks[i].Detail = r.Text(p.Checks[i].Name), r.Text(p.Checks[i].Detail)
+	}
+	for i := range p.Steps {
+		p.Steps[i].Argv = r.Argv(p.Steps[i].Argv)
+	}
 }
 
 func (r *Redactor) texts(list []string) []string {

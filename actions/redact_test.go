@@ -68,3 +68,34 @@ func TestPlain(t *testing.T) {
 		t.Errorf("plain leaves %d bytes", len(got))
 	}
 }
+
+func TestRedactorLearns(t *testing.T) {
+	r := NewRedactor()
+	const secret = `p"ä/ss&w rd`
+	texts := []string{
+		"said " + secret + " aloud", `{"x":"p\"ä/ss\u0026w rd"}`, `{"x":"p\"ä/ss&w rd"}`,
+		"https://h/?q=p%22%C3%A4%2Fss%26w+rd", "cCLDpC9zcyZ3IHJk",
+	}
+	for _, s := range texts {
+		if r.Known(s) != s {
+			t.Errorf("%q is hidden before it is known", s)
+		}
+	}
+	r.Learn(secret)
+	for _, s := range texts {
+		if got := r.Known(s); !strings.Contains(got, Redacted) {
+			t.Errorf("Known(%q) = %q", s, got)
+		}
+	}
+	if got := r.Known("PASSWORD=other"); got != "PASSWORD=other" {
+		t.Errorf("what is not known was changed: %q", got)
+	}
+	p := &Plan{
+		Title: "go " + secret, Risks: []string{secret}, Checks: []Check{{Name: secret, Detail: secret}},
+		Steps: []Step{{Argv: []string{"git", "push", "https://x" + secret + "@h/y", "https://ghp_1234@h/y"}}},
+	}
+	r.Plan(p)
+	if got := strings.Join(append(p.Steps[0].Argv, p.Title, p.Risks[0], p.Checks[0].Name, p.Checks[0].Detail), " "); strings.Contains(got, secret) || strings.Contains(got, "ghp_1234") {
+		t.Errorf("the plan shows %s", got)
+	}
+}

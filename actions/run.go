@@ -268,7 +268,9 @@ func (x *run) verify(ctx context.Context, before []string) verdict {
 // send redacts an event and sends it on its way.
 func (x *run) send(ev Event) {
 	ev.At, ev.Plan = x.r.Now(), x.p.ID
-	ev.Text, ev.Err = x.r.Redact.Text(plain(ev.Text)), x.r.Redact.Text(plain(ev.Err))
+	// Secrets go before the line is cut: half of one is not found any more.
+	ev.Text = bounded(x.r.Redact.Text(printable(ev.Text)))
+	ev.Err = bounded(x.r.Redact.Text(printable(ev.Err)))
 	ev.Reasons = x.r.Redact.texts(ev.Reasons)
 	x.s.send(ev)
 }

@@ -10,8 +10,11 @@ import (
 const maxLine = 4096
 
 // plain takes control characters and broken UTF-8 out of a line from outside, and bounds it.
-func plain(s string) string {
-	s = strings.Map(func(r rune) rune {
+func plain(s string) string { return bounded(printable(s)) }
+
+// printable takes control characters and broken UTF-8 out of a text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':
 			return ' '
@@ -21,6 +24,10 @@ func plain(s string) string {
 			return r
 		}
 	}, s)
+}
+
+// bounded cuts a text that is too long for a line.
+func bounded(s string) string {
 	if len(s) > maxLine {
 		cut := maxLine
 		for cut > 0 && !utf8.RuneStart(s[cut]) {
