@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/place"
@@ -167,7 +168,8 @@ func (a *App) open(f *flags) (*console.Console, func(), error) {
 }
 
 func (a *App) openWith(f *flags, cfg *config.Config) (*console.Console, func(), error) {
-	log, closeLog, err := a.openLog(f.logLevel)
+	redact := actions.NewRedactor()
+	log, closeLog, err := a.openLog(f.logLevel, redact)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,7 +178,7 @@ func (a *App) openWith(f *flags, cfg *config.Config) (*console.Console, func(), 
 	opts.LookupEnv = func(name string) (string, bool) { v := a.Getenv(name); return v, v != "" }
 	c, err := console.Open(console.Options{
 		Config: cfg, Environment: f.env, Kinds: a.Kinds, Remote: opts, Now: a.Now, Log: log, Who: who(),
-		CacheDir: a.place().Cache(), StateDir: a.place().State(),
+		CacheDir: a.place().Cache(), StateDir: a.place().State(), Redact: redact,
 	})
 	if err != nil {
 		closeLog()

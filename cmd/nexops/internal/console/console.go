@@ -31,6 +31,7 @@ type Options struct {
 	Who         string // "ana@laptop"
 	Now         func() time.Time
 	Log         *slog.Logger
+	Redact      *actions.Redactor // learns the secrets of the config as they are read
 }
 
 // Console is one open environment. Open does no I/O on the network; Start does.
@@ -44,6 +45,8 @@ type Console struct {
 	Who         string
 
 	pool    *remote.Pool
+	redact  *actions.Redactor
+	secrets remote.Options
 	log     *slog.Logger
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -55,7 +58,11 @@ func Open(o Options) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Console{Environment: env, Config: o.Config, Who: o.Who, log: o.Log}
+	if o.Redact == nil {
+		o.Redact = actions.NewRedactor()
+	}
+	o.Remote.Learned = func(secret string) { o.Redact.Learn(secret) }
+	c := &Console{Environment: env, Config: o.Config, Who: o.Who, redact: o.Redact, secrets: o.Remote, log: o.Log}
 	c.pool = remote.NewPool(o.Config.Hosts, o.Remote)
 	if err := c.build(o); err != nil {
 		return nil, errors.Join(err, c.pool.Close())
@@ -82,7 +89,7 @@ func (c *Console) build(o Options) error {
 		if err != nil {
 			return fmt.Errorf("actions.%s: %w", kind.Name, err)
 		}
-		c.Actions = append(c.Actions, a)
+		c.Actions = append(c.Actions, discreet{a, c.redact})
 	}
 	lock := actions.DefaultLockConfig()
 	if l, ok := o.Config.Actions[lockTable].(*actions.LockConfig); ok {
@@ -94,7 +101,7 @@ func (c *Console) build(o Options) error {
 			actions.NewLocalLocker(filepath.Join(o.StateDir, "locks"), o.Now),
 			actions.NewHostLocker(lock, c.pool.Host, o.Log),
 		},
-		Now: o.Now, Who: o.Who, Log: o.Log,
+		Now: o.Now, Who: o.Who, Redact: c.redact, Log: o.Log,
 	})
 	return nil
 }
@@ -142,6 +149,7 @@ func (c *Console) sources(o Options) ([]sources.Source, error) {
 	deps := sources.Deps{
 		Environment: c.Environment, Environments: environments, Hosts: c.Config.Env[c.Environment].Hosts,
 		HostEnvironment: c.hostEnvironment, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
+		Secret: func(ctx context.Context, s remote.Secret) (string, error) { return s.ResolveIn(ctx, c.secrets) },
 	}
 	var out []sources.Source
 	for _, s := range c.Config.Sources {
@@ -188,6 +196,7 @@ func policy(cfg *config.Config) actions.Policy {
 // Start lets the collector run until Close.
 func (c *Console) Start(ctx context.Context) {
 	ctx, c.cancel = context.WithCancel(ctx)
+	c.running.Go(func() { c.learnSecrets(ctx) })
 	c.running.Go(func() {
 		if err := c.Collector.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			c.log.Error("collector ended", "error", err)
@@ -242,7 +251,7 @@ func (c *Console) Inspect(ctx context.Context, in fleet.Instance) ([]byte, error
 		}
 		out, err := i.Inspect(ctx, in)
 		if err == nil {
-			return out, nil
+			return []byte(c.redact.Known(string(out))), nil
 		}
 		last = err
 	}
