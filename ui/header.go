@@ -197,6 +197,7 @@ func notices(m *Model, now time.Time) []line {
 	if r := m.flow.run; r != nil && !m.view.run {
 		out = append(out, r.summary(now))
 	}
+	out = append(out, newsLines(m)...)
 	if m.snap == nil {
 		return out
 	}

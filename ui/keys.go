@@ -125,6 +125,8 @@ func (m *Model) back() {
 	case m.list.filter != "":
 		m.list.filter = ""
 		m.list.refilter()
+	default:
+		m.view.news = nil
 	}
 }
 

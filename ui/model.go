@@ -46,6 +46,7 @@ type viewState struct {
 	quit    input
 	note    line // a toast
 	noteID  int
+	news    []string // from the program around the screen, until Esc
 	fetched fetched
 	palette palette
 }
@@ -82,7 +83,7 @@ func newModel(ctx context.Context, o Options) *Model {
 
 // Init starts the clock and waits for the first snapshot. It draws before any answer.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(m.life.waitSnapshot(m.o.Snapshots), m.life.tick(m.o.Now()), tea.RequestBackgroundColor)
+	return tea.Batch(m.life.waitSnapshot(m.o.Snapshots), m.life.waitNews(m.o.News), m.life.tick(m.o.Now()), tea.RequestBackgroundColor)
 }
 
 // Update takes one message. It does no I/O: commands do, and only Update changes anything.
@@ -118,6 +119,9 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if s := m.list.service(); s != nil && s.Key == msg.key {
 			m.detail.inspect.SetText(msg.text, false)
 		}
+	case newsMsg:
+		m.view.news = msg.lines
+		cmd = m.life.waitNews(m.o.News)
 	case journalMsg:
 		m.detail.journal = msg.lines
 	case plannedMsg:

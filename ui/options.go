@@ -31,14 +31,22 @@ type Options struct {
 
 	Actions []actions.Action
 	Runner  Runner
-	// Journal gives the newest journal entries about a service, one line each.
-	Journal func(service fleet.ServiceKey) []string
 
 	Tail    func(ctx context.Context, q sources.LogQuery, emit func(fleet.LogLine)) error
 	Inspect func(ctx context.Context, in fleet.Instance) ([]byte, error)
 
+	Record
 	Look
 	Terminal
+}
+
+// Record is what is known of what was done here.
+type Record struct {
+	// Journal gives the newest journal entries about a service, one line each.
+	Journal func(service fleet.ServiceKey) []string
+	// News is what has to be known before anything else, one line each; newer ones take the
+	// place of older ones. It stands below the header until Esc.
+	News <-chan []string
 }
 
 // Look is how the screen looks and feels.

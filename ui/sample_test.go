@@ -379,9 +379,9 @@ func sampleOptions() Options {
 		Runner:  &fakeRunner{confirm: actions.ConfirmType, events: make(chan actions.Event, 64)},
 		Tail:    tailOf(sampleLog()),
 		Inspect: func(context.Context, fleet.Instance) ([]byte, error) { return []byte(sampleJSON), nil },
-		Journal: func(fleet.ServiceKey) []string {
+		Record: Record{Journal: func(fleet.ServiceKey) []string {
 			return []string{"2026-11-18 10:00:02Z  redeploy ai@prod 0.4.0 → 0.4.1  ana@laptop  good"}
-		},
+		}},
 		Look: Look{Theme: "dark", UTC: true},
 	}
 }
