@@ -49,11 +49,10 @@ func changeLine(s subject, c *fleet.Change, who int) line {
 		out = append(out, ln(sp(tokDim, c.Who)).pad(who)...)
 		out = out.put(tokText, "  ")
 	}
-	out = out.put(tokText, changeText(c))
 	if tok == tokCrit {
-		out = out.put(tokCrit, "  ◀ suspect")
+		out = out.add(bold(tokCrit, "suspect  "))
 	}
-	return out
+	return out.put(tokText, changeText(c))
 }
 
 // changeText is the change in words; a source that gave none is helped out.

@@ -1,8 +1,8 @@
 package ui
 
 import (
-	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nexgate-hq/nexops/fleet"
@@ -15,12 +15,14 @@ type column struct {
 	title  string
 	width  int
 	figure bool // right-aligned
+	drawn  int  // width of its sparkline
 	cell   func(s *fleet.Service, now time.Time, w int) line
 }
 
 // The widths of what is measured, and of a sparkline.
 const (
 	sparkWidth = 6
+	sparkWide  = 16 // on a screen with room to spare
 	gapWidth   = 2
 )
 
@@ -41,51 +43,66 @@ func measure(snap *fleet.Snapshot) extents {
 			e.change = max(e.change, textWidth(lastChange(&s.Changes[0]))+5)
 		}
 	}
-	return extents{min(e.service, 24), min(e.host, 16), min(e.version, 20), min(e.change, 24)}
+	return extents{min(e.service, 24), min(e.host, 16), min(e.version, 28), min(e.change, 24)}
+}
+
+// candidate is a column that may be shown.
+type candidate struct {
+	column
+	priority int
+	spark    int // priority of its sparkline, 0 for none
+	metric   fleet.MetricName
+	taken    bool
+}
+
+// draw gives the column a sparkline of a width, out of what is free.
+func (c *candidate) draw(w int, free *int) {
+	more := w + 1
+	if c.drawn > 0 {
+		more = w - c.drawn
+	}
+	c.drawn, c.width = w, c.width+more
+	*free -= more
+	c.cell = metricCell(c.metric, w)
 }
 
 // chooseColumns picks the columns that fit, by priority, in their order on the screen.
 func chooseColumns(w int, e extents) []column {
-	type candidate struct {
-		column
-		priority int
-		spark    int // priority of its sparkline, 0 for none
-		metric   fleet.MetricName
-	}
 	e.version = min(e.version, max(w/8, 12)) // one odd name does not push the figures out
 	// The priorities: what is it, which version, does it fail, what changed; then the state, the
 	// place, and the figures by how often they decide something.
 	all := []candidate{
-		{column: column{"service", e.service, false, serviceCell}, priority: 0},
-		{column: column{"host", e.host, false, hostCell}, priority: 5},
-		{column: column{"state", 14, false, stateCell}, priority: 4},
-		{column: column{"version", e.version, false, versionCell}, priority: 1},
-		{metricColumn("rps", 6, fleet.MetricRPS), 6, 12, fleet.MetricRPS},
-		{metricColumn("errors", 6, fleet.MetricErrorRatio), 2, 8, fleet.MetricErrorRatio},
+		{column: column{title: "service", width: e.service, cell: serviceCell}, priority: 0},
+		{column: column{title: "host", width: e.host, cell: hostCell}, priority: 5},
+		{column: column{title: "state", width: 14, cell: stateCell}, priority: 4},
+		{column: column{title: "version", width: e.version, cell: versionCell}, priority: 1},
+		{column: metricColumn("rps", 6, fleet.MetricRPS), priority: 6, spark: 12, metric: fleet.MetricRPS},
+		{column: metricColumn("errors", 6, fleet.MetricErrorRatio), priority: 2, spark: 8, metric: fleet.MetricErrorRatio},
 		{column: metricColumn("p95", 6, fleet.MetricP95), priority: 7},
-		{column: column{"cpu", 5, true, cpuCell}, priority: 11},
-		{column: column{"memory", 10, true, memoryCell}, priority: 10},
-		{column: column{"↻", 3, true, restartCell}, priority: 14},
-		{metricColumn("log err", 7, fleet.MetricLogErrors), 9, 13, fleet.MetricLogErrors},
-		{column: column{"last change", e.change, false, changeCell}, priority: 3},
+		{column: column{title: "cpu", width: 8, cell: cpuCell, figure: true}, priority: 11},
+		{column: column{title: "memory", width: 10, cell: memoryCell, figure: true}, priority: 10},
+		{column: column{title: "↻", width: 3, cell: restartCell, figure: true}, priority: 14},
+		{column: metricColumn("log err", 7, fleet.MetricLogErrors), priority: 9, spark: 13, metric: fleet.MetricLogErrors},
+		{column: column{title: "last change", width: e.change, cell: changeCell}, priority: 3},
 	}
 	free := w - 2 // the mark and its space
-	taken := make([]bool, len(all))
 	for p := range len(all) + 4 {
 		for i := range all {
 			c := &all[i]
 			switch {
 			case c.priority == p && c.width+gapWidth <= free:
-				taken[i], free = true, free-c.width-gapWidth
-			case c.spark == p && p > 0 && taken[i] && sparkWidth+1 <= free:
-				c.width, free = c.width+sparkWidth+1, free-sparkWidth-1
-				c.cell = metricCell(c.metric, true)
+				c.taken, free = true, free-c.width-gapWidth
+			case c.spark == p && p > 0 && c.taken && sparkWidth+1 <= free:
+				c.draw(sparkWidth, &free)
 			}
 		}
 	}
 	var out []column
 	for i := range all {
-		if taken[i] {
+		if c := &all[i]; c.drawn > 0 && free >= sparkWide-sparkWidth {
+			c.draw(sparkWide, &free)
+		}
+		if all[i].taken {
 			out = append(out, all[i].column)
 		}
 	}
@@ -93,7 +110,7 @@ func chooseColumns(w int, e extents) []column {
 }
 
 func metricColumn(title string, w int, name fleet.MetricName) column {
-	return column{title, w, true, metricCell(name, false)}
+	return column{title: title, width: w, figure: true, cell: metricCell(name, 0)}
 }
 
 func hostText(s *fleet.Service) string {
@@ -178,25 +195,26 @@ func figureToken(s *fleet.Service, name fleet.MetricName, v float64) token {
 	return tokText
 }
 
-func metricCell(name fleet.MetricName, withSpark bool) func(*fleet.Service, time.Time, int) line {
+// metricCell is the newest figure of a metric, with a sparkline of a width beside it.
+func metricCell(name fleet.MetricName, drawn int) func(*fleet.Service, time.Time, int) line {
 	return func(s *fleet.Service, _ time.Time, w int) line {
 		m, ok := s.Metrics[name]
-		if withSpark {
-			w -= sparkWidth + 1
+		if drawn > 0 {
+			w -= drawn + 1
 		}
 		value, tok := none, tokFaint
 		if ok && m.Has {
 			value, tok = quantity(m.Unit, m.Latest), figureToken(s, name, m.Latest)
 		}
 		out := ln(sp(tok, value)).right(w)
-		if !withSpark {
+		if drawn == 0 {
 			return out
 		}
 		st := tokChart
 		if tok == tokCrit || tok == tokWarn {
 			st = tok
 		}
-		return out.add(sp(tokText, " "), sp(st, spark(recentValues(m.Series), sparkWidth, sparkFloor(m.Unit))))
+		return out.add(sp(tokText, " "), sp(st, spark(recentValues(m.Series, drawn), drawn, sparkFloor(m.Unit))))
 	}
 }
 
@@ -213,17 +231,29 @@ func sparkFloor(u fleet.Unit) float64 {
 }
 
 // recentValues are the samples of the last quarter of a series: what a short sparkline can tell.
-func recentValues(s fleet.Series) []float64 {
+func recentValues(s fleet.Series, w int) []float64 {
 	n := len(s.Values)
-	return s.Values[n-min(n, max(n/4, sparkWidth)):]
+	return s.Values[n-min(n, max(n/4, w)):]
 }
 
+// cpuCell is the cores used, of those it may use when every instance has a limit.
 func cpuCell(s *fleet.Service, _ time.Time, _ int) line {
 	m, ok := s.Metrics[fleet.MetricCPU]
 	if !ok || !m.Has {
 		return ln(sp(tokFaint, none))
 	}
-	return ln(sp(figureToken(s, fleet.MetricCPU, m.Latest), strconv.Itoa(int(math.Round(m.Latest*100)))+"%"))
+	out := ln(sp(figureToken(s, fleet.MetricCPU, m.Latest), figure(m.Latest)))
+	limit := 0.0
+	for i := range s.Instances {
+		if s.Instances[i].Limits.CPU == 0 {
+			return out
+		}
+		limit += s.Instances[i].Limits.CPU
+	}
+	if limit > 0 {
+		out = out.put(tokDim, "/"+strings.TrimSuffix(figure(limit), ".0"))
+	}
+	return out
 }
 
 func memoryCell(s *fleet.Service, _ time.Time, _ int) line {

@@ -39,6 +39,8 @@ type detailPane struct {
 type subject struct {
 	service *fleet.Service
 	offers  []offer
+	snap    *fleet.Snapshot
+	logs    *logPane
 	now     time.Time
 	o       *Options
 }

@@ -73,7 +73,7 @@ func (m *Model) begin(a actions.Action, in actions.Intent) tea.Cmd {
 	if m.o.Runner == nil || m.snap == nil {
 		return m.toast(tokWarn, "nothing can be done from this console yet")
 	}
-	f.action, f.intent, f.dialog = a, in, dialog{}
+	f.action, f.intent, f.dialog, f.spin = a, in, dialog{}, 0
 	f.stage = flowPlanning
 	return m.replan()
 }

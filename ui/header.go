@@ -25,7 +25,7 @@ func header(m *Model, w int, now time.Time) line {
 	} else {
 		segs = append(segs, countSegments(m.snap)...)
 		segs = append(segs, hostSegment(m.snap)...)
-		segs = append(segs, sourceSegments(m.snap, now, len(notices(m, now)) <= m.h/8)...)
+		segs = append(segs, sourceSegments(m.snap, now, len(notices(m, now)) <= noticeRoom(m.h))...)
 	}
 	segs = append(segs, segment{[]line{clock, nil}, 3})
 	return joinSegments(segs, w)
@@ -128,29 +128,35 @@ func groupSources(all []fleet.SourceStatus) []sourceGroup {
 	return out
 }
 
-// sourceSegments is each kind of source with its state; a kind of which one
-// stands for each host says nothing while all of them are well: the hosts do.
+// sourceSegments is each kind of source with its state: those in trouble one by one, those
+// that are well together, so that they give way together. A kind of which one stands for
+// each host says nothing while all of them are well: the hosts do.
 func sourceSegments(snap *fleet.Snapshot, now time.Time, told bool) []segment {
 	var out []segment
+	well := segment{forms: []line{nil, nil, nil}, weight: 8}
+	ok := 0
 	for _, g := range groupSources(snap.Sources) {
-		ok := 0
+		many := len(g.all) > 1
 		for _, s := range g.all {
-			if troubled(s, now) {
-				if told && len(s.Hosts) == 1 {
-					continue // the count of hosts and the line below say it
+			switch {
+			case troubled(s, now) && told && len(s.Hosts) == 1:
+				// the count of hosts and the line below say it
+			case troubled(s, now):
+				out = append(out, troubledSegment(s, many, now))
+			case s.State == fleet.SourceConnecting:
+				out = append(out, segment{[]line{ln(sp(tokInfo, "◌ "+sourceName(s, many)+" connecting")), ln(sp(tokInfo, "◌ "+sourceName(s, many))), nil}, 7})
+			default:
+				ok++
+				if !many {
+					wellForms(well.forms, s, now)
 				}
-				out = append(out, troubledSegment(s, len(g.all) > 1, now))
-				continue
 			}
-			if s.State == fleet.SourceConnecting {
-				out = append(out, segment{[]line{ln(sp(tokInfo, "◌ "+sourceName(s, len(g.all) > 1)+" connecting")), ln(sp(tokInfo, "◌ "+sourceName(s, len(g.all) > 1))), nil}, 7})
-				continue
-			}
-			ok++
 		}
-		if len(g.all) == 1 && ok == 1 {
-			out = append(out, wellSegment(g.all[0], now))
-		}
+	}
+	if ok > 0 {
+		well.forms[2] = ln(sp(tokDim, "sources "), sp(tokOK, itoa(ok)+"/"+itoa(len(snap.Sources))))
+		well.forms = append(well.forms, nil)
+		out = append(out, well)
 	}
 	return out
 }
@@ -167,7 +173,8 @@ func sourceName(s fleet.SourceStatus, many bool) string {
 	return s.Kind
 }
 
-func wellSegment(s fleet.SourceStatus, now time.Time) segment {
+// wellForms adds a source that is well to what is said of all of them: with its figures, and in a word.
+func wellForms(forms []line, s fleet.SourceStatus, now time.Time) {
 	name := sourceName(s, false)
 	long := ln(sp(tokDim, name))
 	if s.Detail != "" {
@@ -178,7 +185,12 @@ func wellSegment(s fleet.SourceStatus, now time.Time) segment {
 	} else if l := latency(s.Latency); l != "" {
 		long = long.put(tokDim, " "+l)
 	}
-	return segment{[]line{long, ln(sp(tokDim, name), sp(tokOK, " ok")), nil}, 8}
+	for i, form := range []line{long, ln(sp(tokDim, name), sp(tokOK, " ok"))} {
+		if len(forms[i]) > 0 {
+			forms[i] = forms[i].put(tokText, "  ")
+		}
+		forms[i] = append(forms[i], form...)
+	}
 }
 
 // troubledSegment is the state of a source that fails, with how old its facts are.
@@ -191,10 +203,21 @@ func troubledSegment(s fleet.SourceStatus, many bool, now time.Time) segment {
 	return segment{[]line{ln(bold(tokCrit, name+" ✖ "+old)), ln(bold(tokCrit, name+" ✖")), nil}, 1}
 }
 
+// noticeRows is how many rows one source may take to say why it fails, where there is room.
+const noticeRows = 2
+
 // notices are the lines below the header: what runs, and why sources fail.
 func notices(m *Model, now time.Time) []line {
+	out := noticesOf(m, now, noticeRows)
+	if len(out) > noticeRoom(m.h) {
+		return noticesOf(m, now, 1)
+	}
+	return out
+}
+
+func noticesOf(m *Model, now time.Time, rows int) []line {
 	var out []line
-	if r := m.flow.run; r != nil && !m.view.run {
+	if r := m.flow.run; r != nil && !m.view.run && !r.seen {
 		out = append(out, r.summary(now))
 	}
 	out = append(out, newsLines(m)...)
@@ -206,9 +229,19 @@ func notices(m *Model, now time.Time) []line {
 		many[s.Kind]++
 	}
 	for _, s := range m.snap.Sources {
-		if troubled(s, now) {
-			out = append(out, sourceNotice(s, many[s.Kind] > 1, now))
+		if !troubled(s, now) {
+			continue
 		}
+		text := sourceNotice(s, many[s.Kind] > 1, now)
+		if rows == 1 {
+			out = append(out, append(ln(sp(tokCrit, " ✖ ")), text...))
+			continue
+		}
+		wrapped := hangingLine(ln(sp(tokCrit, " ✖ ")), text, max(m.w-1, 20))
+		if len(wrapped) > rows {
+			wrapped = append(wrapped[:rows-1], wrapped[rows-1].truncate(m.w-4).put(tokFaint, "…"))
+		}
+		out = append(out, wrapped...)
 	}
 	return out
 }
@@ -218,7 +251,7 @@ func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
 	if many {
 		name = s.Kind + " " + s.Name
 	}
-	out := ln(sp(tokCrit, " ✖ "), bold(tokText, name))
+	out := ln(bold(tokText, name))
 	if !s.FailingFrom.IsZero() {
 		out = out.put(tokDim, " failing for "+since(now, s.FailingFrom))
 	}
@@ -228,7 +261,7 @@ func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
 		out = out.put(tokDim, ", nothing seen yet")
 	}
 	if s.Error != "" {
-		out = out.put(tokDim, ": ").put(tokText, strings.TrimPrefix(s.Error, string(s.Kind)+" "+s.Name+": "))
+		out = out.put(tokDim, ": ").put(tokText, strings.TrimPrefix(s.Error, s.Kind+" "+s.Name+": "))
 	}
 	return out
 }

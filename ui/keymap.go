@@ -51,10 +51,10 @@ func NewKeyMap(acts []actions.Action) KeyMap {
 			PageUp: bind("pgup", "page up", "pgup", "ctrl+b"), PageDown: bind("pgdn", "page down", "pgdown", "ctrl+f"),
 		},
 		Screen: ScreenKeys{
-			Enter: bind("enter", "open", "enter"), Back: bind("esc", "back one level", "esc"),
-			NextPane: bind("tab", "next pane", "tab", "shift+tab"), Zoom: bind("z", "this pane alone", "z"),
+			Enter: bind("enter", "open", "enter"), Back: bind("esc", "back", "esc"),
+			NextPane: bind("tab", "next pane", "tab", "shift+tab"), Zoom: bind("z", "zoom", "z"),
 			Filter: bind("/", "filter", "/"), Palette: bind(":", "command", ":"), Help: bind("?", "help", "?"),
-			Copy: bind("y", "copy", "y"), Refresh: bind("^r", "look again now", "ctrl+r"),
+			Copy: bind("y", "copy", "y"), Refresh: bind("^r", "look again", "ctrl+r"),
 			Quit: bind("q", "quit", "q"), Interrupt: bind("^c", "quit", "ctrl+c"),
 		},
 		Tabs: TabKeys{
@@ -64,11 +64,11 @@ func NewKeyMap(acts []actions.Action) KeyMap {
 		},
 		Log: LogKeys{
 			Follow: bind("f", "follow", "f"), Wrap: bind("w", "wrap", "w"), Raw: bind("r", "raw lines", "r"),
-			Search: bind("/", "search", "/"), Only: bind("&", "only matching lines", "&"),
+			Search: bind("/", "search", "/"), Only: bind("&", "only matches", "&"),
 			Next: bind("n", "next match", "n"), Prev: bind("N", "previous match", "N"),
 		},
 		Undo:    bind("U", "undo", "U"),
-		ViewRun: bind("v", "view the action", "v"),
+		ViewRun: bind("v", "show the action", "v"),
 	}
 	for _, a := range acts {
 		s := a.Spec()

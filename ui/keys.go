@@ -117,6 +117,7 @@ func (m *Model) back() {
 	case m.view.run:
 		m.view.run = false
 		m.view.focus = paneList
+		m.flow.run.seen = m.flow.run.ended // its verdict has been read; v shows it again
 	case m.view.focus == paneDetail && m.detail.back():
 	case m.view.zoom:
 		m.view.zoom = false

@@ -52,7 +52,7 @@ func arrange(w, h int, want wish) arrangement {
 	}
 	a := arrangement{header: rect{0, 0, w, 1}, footer: rect{0, h - 1, w, 1}}
 	top := 1
-	if n := min(want.notices, h/8); n > 0 {
+	if n := min(want.notices, noticeRoom(h)); n > 0 {
 		a.notice = rect{0, top, w, n}
 		top += n
 	}
@@ -74,6 +74,9 @@ func arrange(w, h int, want wish) arrangement {
 
 // sliver is what is too narrow beside a dialog to show anything.
 const sliver = 6
+
+// noticeRoom is how many rows below the header may say what has to be known first.
+func noticeRoom(h int) int { return h / 6 }
 
 // centered is a place for a dialog of a size in the middle of the screen, below the
 // header. It takes the whole width when only slivers would be left beside it.

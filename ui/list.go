@@ -281,11 +281,10 @@ func titleRow(cols []column) line {
 
 // alignFigure sets the title over the figures, not over their sparkline.
 func alignFigure(t line, c column) line {
-	w := c.width
-	if w > sparkWidth+6 {
-		w -= sparkWidth + 1
+	if c.drawn > 0 {
+		return t.right(c.width - c.drawn - 1)
 	}
-	return t.right(w)
+	return t.right(c.width)
 }
 
 func (p *listPane) row(s *fleet.Service, cols []column, now time.Time) line {

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"sort"
 
 	"charm.land/bubbles/v2/key"
@@ -13,13 +14,32 @@ type logPane struct {
 	o     *Options
 	ring  *ring
 	key   fleet.ServiceKey
-	width int // of the instance names seen
+	names logNames
 	place place
 	look  logLook
 	find  finder
 	hits  []uint64 // numbers of the lines that match, ascending
 	state string   // why nothing is coming, in words
 	w, h  int
+}
+
+// logNames is how the instances seen are called.
+type logNames struct {
+	seen   []instanceID
+	labels map[instanceID]string
+	width  int
+}
+
+// see takes an instance in.
+func (n *logNames) see(service string, id instanceID) {
+	if id.name == "" || len(n.seen) == maxNames || slices.Contains(n.seen, id) {
+		return
+	}
+	n.seen = append(n.seen, id)
+	n.labels, n.width = instanceLabels(service, n.seen), 0
+	for _, label := range n.labels {
+		n.width = max(n.width, min(textWidth(label), 22))
+	}
 }
 
 // place is what part of the log is on the screen.
@@ -42,7 +62,7 @@ func newLogPane(o *Options) logPane {
 
 // reset empties the pane for another service.
 func (p *logPane) reset(k fleet.ServiceKey) {
-	p.ring, p.key, p.width, p.hits = newRing(p.o.LogLines), k, 0, nil
+	p.ring, p.key, p.names, p.hits = newRing(p.o.LogLines), k, logNames{}, nil
 	p.place, p.state = place{follow: true}, "waiting for lines…"
 }
 
@@ -72,7 +92,7 @@ func (p *logPane) add(lines []fleet.LogLine, dropped int) {
 func (p *logPane) push(l fleet.LogLine) {
 	n := p.ring.next
 	p.ring.add(l)
-	p.width = max(p.width, min(textWidth(l.Instance), 22))
+	p.names.see(p.key.Name, instanceID{l.Host, l.Instance})
 	match := p.find.query != "" && foldContains(l.Text, p.find.query)
 	if match {
 		p.hits = append(p.hits, n)
@@ -118,21 +138,20 @@ func (p *logPane) rows(n uint64) []line {
 	switch {
 	case !p.look.wrap:
 		return []line{whole}
-	case len(fields) > 0 && p.quiet(n) && text.width() <= p.w:
+	case len(fields) > 0 && p.quiet(n, fields) && text.width() <= p.w:
 		// The fields of a line that nobody has to worry about do not take rows of their own.
 		return []line{whole.truncate(p.w)}
 	}
 	return wrapIndent(whole, p.w, 2)
 }
 
-// quiet reports a line that is no warning and was not searched for.
-func (p *logPane) quiet(n uint64) bool {
-	l := p.ring.at(n)
-	switch parseLog(l.Text).level {
+// quiet reports a line that is no warning and has nothing in its fields that is searched for.
+func (p *logPane) quiet(n uint64, fields line) bool {
+	switch parseLog(p.ring.at(n).Text).level {
 	case "ERROR", "FATAL", "WARN":
 		return false
 	}
-	return p.find.query == "" || !foldContains(l.Text, p.find.query)
+	return p.find.query == "" || !foldContains(fields.String(), p.find.query)
 }
 
 // wrapIndent wraps a line and sets what follows the first row in a little.
@@ -182,6 +201,7 @@ func (p *logPane) settle() {
 	if p.place.top < p.ring.first {
 		p.place.top, p.place.sub = p.ring.first, 0
 	}
+	p.fill()
 }
 
 // scroll moves by rows on the screen; upwards it stops following, at the end it follows again.
@@ -266,6 +286,11 @@ func (p *logPane) show(n uint64) {
 	p.stop()
 	p.place.top, p.place.sub = n, 0
 	p.up(p.index(n), p.h/2)
+	p.fill()
+}
+
+// fill leaves no room below the last line.
+func (p *logPane) fill() {
 	if top, sub := p.bottom(); p.place.top > top || p.place.top == top && p.place.sub > sub {
 		p.place.top, p.place.sub = top, sub
 	}

@@ -203,7 +203,7 @@ func TestTailTellsWhyItEnded(t *testing.T) {
 	tl := startTail(l.ctx, &l.group, 4, func(context.Context, sources.LogQuery, func(fleet.LogLine)) error {
 		return errors.New("loki: 502")
 	}, sources.LogQuery{})
-	msg, ok := tl.next(l)().(tailMsg)
+	msg, ok := tl.next(l, tailEvery)().(tailMsg)
 	if !ok || !msg.ended || msg.err == nil || msg.id != 4 {
 		t.Fatalf("%+v", msg)
 	}
@@ -250,8 +250,12 @@ func TestQuietLinesTakeOneRow(t *testing.T) {
 		t.Errorf("rows: %s", got)
 	}
 	m.detail.logs.search("sought")
-	if got := count(); got != "1 2 2 2" {
-		t.Errorf("rows of a search: %s", got)
+	if got := count(); got != "1 2 1 2" {
+		t.Errorf("rows of a search that finds the message: %s", got)
+	}
+	m.detail.logs.search("vvv")
+	if got := count(); got != "2 2 2 2" {
+		t.Errorf("rows of a search that finds a field: %s", got)
 	}
 	m.detail.logs.look.wrap = false
 	if got := count(); got != "1 1 1 1" {

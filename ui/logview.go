@@ -23,9 +23,13 @@ func (p *logPane) format(l *fleet.LogLine) (text, fields line) {
 	if l.Stream == "nexops" {
 		return out.put(tokAccent, "── "+l.Text+" ──"), nil
 	}
-	if l.Instance != "" {
+	if p.names.width > 0 {
 		tok := instanceToken(l.Host + "/" + l.Instance)
-		out = append(out, ln(sp(tok, l.Instance)).pad(p.width)...)
+		label, ok := p.names.labels[instanceID{l.Host, l.Instance}]
+		if !ok {
+			label = shortName(p.key.Name, l.Instance)
+		}
+		out = append(out, ln(sp(tok, label)).pad(p.names.width)...)
 		out = out.put(tokText, " ")
 	}
 	if p.look.raw {

@@ -43,6 +43,8 @@ func metricTitle(n fleet.MetricName) string {
 		return "requests"
 	case fleet.MetricMemoryRatio:
 		return "memory of limit"
+	case fleet.MetricCPU:
+		return "cpu cores"
 	default:
 		return strings.ReplaceAll(string(n), "_", " ")
 	}
@@ -54,7 +56,7 @@ func metricsView(s subject, w, h int) []line {
 	if len(names) == 0 {
 		return []line{ln(sp(tokDim, "no source reports a metric of "+s.service.Key.Name))}
 	}
-	cols := max(min(w/52, 3), 1)
+	cols := max(min(w/36, 4), 1)
 	bands := (len(names) + cols - 1) / cols
 	rows := min(max((h-bands*3+1)/bands, 2), 10)
 	var out []line

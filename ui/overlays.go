@@ -2,6 +2,7 @@ package ui
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"charm.land/bubbles/v2/key"
@@ -22,15 +23,23 @@ func (m *Model) overlays(frame []line) {
 		r := m.helpRect()
 		lines := m.helpLines(r.w - 4)
 		body := m.view.help.window(lines, r.h-2)
-		over(frame, r, boxed(ln(bold(tokTitle, "keys")), ln(sp(tokDim, "any other key closes")), body, r, tokFocus, false), m.w)
+		status := ln(sp(tokDim, "any other key closes"))
+		if below := len(lines) - m.view.help.top - len(body); below > 0 {
+			status = ln(bold(tokWarn, "↓ "+itoa(below)+" more"), sp(tokDim, "  any other key closes"))
+		}
+		over(frame, r, boxed(ln(bold(tokTitle, "keys")), status, body, r, tokFocus, false), m.w)
 	case overlayPalette:
 		r := rect{max((m.w-72)/2, 1), min(2, m.h/6), min(72, m.w-2), min(16, m.h-4)}
 		body := m.view.palette.View(r.w-4, r.h-2)
 		over(frame, r, boxed(ln(bold(tokTitle, "command")), ln(sp(tokDim, "tab completes")), body, r, tokFocus, false), m.w)
 	case overlayQuit:
-		r := centered(m.w, m.h, 64, 7)
-		ask := append(ln(sp(tokText, "or type "), bold(tokAccent, "quit"), sp(tokText, " and leave it to the journal: ")), m.view.quit.view()...)
-		body := []line{ln(bold(tokWarn, "▲ an action is running")), ln(sp(tokText, m.running())), nil, ln(bold(tokKey, "enter"), sp(tokText, " waits")), ask}
+		r := centered(m.w, m.h, 68, 8)
+		ask := append(ln(sp(tokText, "or type "), bold(tokAccent, "quit"), sp(tokText, " to stop it and leave: ")), m.view.quit.view()...)
+		body := []line{
+			ln(bold(tokWarn, "▲ an action is running")), ln(sp(tokText, m.running())),
+			ln(sp(tokDim, "leaving stops it after this step, no verdict; the journal has it")), nil,
+			ln(bold(tokKey, "enter"), sp(tokText, " stays and lets it go on")), ask,
+		}
 		over(frame, r, boxed(ln(bold(tokTitle, "quit?")), nil, body, r, tokWarn, false), m.w)
 	case overlayNone:
 	}
@@ -43,13 +52,33 @@ func (m *Model) running() string {
 	return m.flow.intent.Action
 }
 
+// askedFor is what the making of a plan waits for, and how long it has waited.
+func (m *Model) askedFor() string {
+	hosts := ""
+	if m.snap != nil {
+		for _, t := range m.flow.intent.Targets {
+			if s, ok := m.snap.Find(t.Service); ok {
+				hosts = strings.Join(s.Hosts, ", ")
+			}
+		}
+	}
+	out := "asking"
+	if hosts != "" {
+		out = "asking " + hosts
+	}
+	if d := time.Duration(m.flow.spin) * spinEvery; d >= time.Second {
+		out += ", " + age(d)
+	}
+	return out
+}
+
 func (m *Model) planningOverlay(frame []line) {
-	what := "making the plan: reads and preflights, changes nothing"
+	what, gives := "making the plan: "+m.askedFor(), "  nothing is changed by this; esc gives up"
 	if m.flow.stage == flowStarting {
-		what = "starting"
+		what, gives = "starting: confirmation, lock, journal", ""
 	}
 	n := utf8.RuneCountInString(spinner)
-	body := []line{ln(sp(tokAccent, string([]rune(spinner)[m.flow.spin%n])+" "), sp(tokText, what)), ln(sp(tokDim, "  esc gives up"))}
+	body := []line{ln(sp(tokAccent, string([]rune(spinner)[m.flow.spin%n])+" "), sp(tokText, what)), ln(sp(tokDim, gives))}
 	r := centered(m.w, m.h, 64, 4)
 	title := m.flow.intent.Action
 	for _, t := range m.flow.intent.Targets {
@@ -101,11 +130,12 @@ func (m *Model) helpRect() rect {
 
 // helpLines is every key, made from the very key map, in as many columns as fit.
 func (m *Model) helpLines(w int) []line {
-	cols := max(w/36, 1)
+	cols := max(w/24, 1)
 	cw := w / cols
+	airy := m.h >= helpAiry
 	var out []line
 	for gi, g := range m.keys.groups() {
-		if gi > 0 {
+		if gi > 0 && airy {
 			out = append(out, nil)
 		}
 		out = append(out, ln(bold(tokAccent, g.title)))
@@ -118,17 +148,29 @@ func (m *Model) helpLines(w int) []line {
 			}
 		}
 	}
-	return append(out, nil, ln(sp(tokFaint, "greyed: not here and now · what changes the world is a capital letter and shows its plan first")).truncate(w))
+	out = append(out, m.offLines(w)...)
+	return append(out, ln(sp(tokFaint, "greyed: not here and now · a capital letter shows its plan first")).truncate(w))
 }
 
-// helpCell is one key; a disabled action says why.
+// helpAiry is the screen height from which the help has room between its groups.
+const helpAiry = 34
+
+// offLines say why actions are not possible.
+func (m *Model) offLines(w int) []line {
+	var out []line
+	for _, o := range m.offers {
+		if !o.offer.Enabled {
+			out = append(out, hangingLine(ln(sp(tokFaint, o.spec.Key+" ")), ln(sp(tokDim, "is not possible: "+o.offer.Reason)), w)...)
+		}
+	}
+	return out
+}
+
+// helpCell is one key, greyed when it does nothing here and now.
 func (m *Model) helpCell(group, i int, b key.Binding) line {
 	h := b.Help()
 	head := ln(bold(tokKey, h.Key)).pad(6)
-	if group == 0 && i < len(m.offers) && !m.offers[i].offer.Enabled {
-		return ln(sp(tokFaint, h.Key)).pad(6).put(tokFaint, h.Desc+": "+m.offers[i].offer.Reason)
-	}
-	if !b.Enabled() {
+	if !b.Enabled() || group == 0 && i < len(m.offers) && !m.offers[i].offer.Enabled {
 		return ln(sp(tokFaint, h.Key)).pad(6).put(tokFaint, h.Desc)
 	}
 	return head.put(tokText, h.Desc)

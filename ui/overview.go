@@ -18,28 +18,13 @@ func labelled(tok token, label string, rest line) line {
 func overview(s subject, w, h int) []line {
 	svc := s.service
 	out := reasonLines(svc, s.now, w)
-	if svc.Suspect != nil {
-		out = append(out, hanging(tokAccent, "suspect", ln(bold(tokText, svc.Suspect.Text)), w)...)
-	}
+	out = append(out, suspectLines(svc, w)...)
 	out = append(out, offerLines(s.offers, w)...)
 	out = append(out, nil)
 	out = append(out, releaseLines(svc, s.now, w)...)
 	out = append(out, nil)
 	out = append(out, instanceLines(svc, s.now, w)...)
-	return append(out, overviewCharts(s, w, h-len(out)-1)...)
-}
-
-// overviewCharts fills what is left of a large screen with the figures that decide most.
-func overviewCharts(s subject, w, room int) []line {
-	if room < 6 || w < 60 {
-		return nil
-	}
-	names := metricNames(s.service)
-	names = names[:min(len(names), min(max(w/38, 2), 4))]
-	if len(names) == 0 {
-		return nil
-	}
-	return append([]line{nil}, metricBand(s, names, len(names), w, min(room-3, 5))...)
+	return append(out, overviewRest(s, w, h-len(out)-1)...)
 }
 
 // hanging wraps a text beside its label.
@@ -52,6 +37,14 @@ func hanging(tok token, label string, text line, w int) []line {
 		out = append(out, labelled(tok, label, l))
 	}
 	return out
+}
+
+// suspectLines is the likely cause.
+func suspectLines(svc *fleet.Service, w int) []line {
+	if svc.Suspect == nil {
+		return nil
+	}
+	return hanging(tokAccent, "suspect", ln(bold(tokText, svc.Suspect.Text)), w)
 }
 
 func reasonLines(svc *fleet.Service, now time.Time, w int) []line {
@@ -89,9 +82,10 @@ func releaseLines(svc *fleet.Service, now time.Time, w int) []line {
 		{running, r.Running, "nothing runs"},
 		{"previous", r.Previous, "no earlier good release is known"},
 	}
-	version := 8
+	version, old := 5, 3
 	for _, row := range rows {
 		version = max(version, min(textWidth(row.release.Version()), 24))
+		old = max(old, len(since(now, row.release.At)))
 	}
 	var out []line
 	for _, row := range rows {
@@ -103,13 +97,13 @@ func releaseLines(svc *fleet.Service, now time.Time, w int) []line {
 		if row.label != "previous" && drift(r) != "" {
 			tok = tokWarn
 		}
-		out = append(out, labelled(tokDim, row.label, releaseLine(&row.release, tok, version, now)).truncate(w))
+		out = append(out, labelled(tokDim, row.label, releaseLine(&row.release, tok, version, old, now)).truncate(w))
 	}
 	return out
 }
 
 // releaseLine is the version, the digest, the age, who and what.
-func releaseLine(r *fleet.Release, tok token, version int, now time.Time) line {
+func releaseLine(r *fleet.Release, tok token, version, old int, now time.Time) line {
 	out := append(ln(bold(tok, r.Version())).pad(version), sp(tokText, "  "))
 	digest := none
 	switch {
@@ -119,7 +113,7 @@ func releaseLine(r *fleet.Release, tok token, version int, now time.Time) line {
 		digest = fleet.ShortDigest(r.ImageID)
 	}
 	out = append(out, ln(sp(tokDim, digest)).pad(12)...)
-	out = append(out, ln(sp(tokDim, since(now, r.At))).right(7)...)
+	out = append(out.put(tokText, "  "), ln(sp(tokDim, since(now, r.At))).right(old)...)
 	for _, part := range []struct {
 		tok  token
 		text string
@@ -151,11 +145,21 @@ func instanceLines(svc *fleet.Service, now time.Time, w int) []line {
 	if len(svc.Instances) == 0 {
 		return []line{labelled(tokDim, "instances", ln(sp(tokFaint, "none on any host that can be seen")))}
 	}
-	host, name, version := 4, 4, 7
+	host, name, version := 4, 4, 5
+	full := true
+	for i := range svc.Instances {
+		full = full && textWidth(svc.Instances[i].Name) <= w/4
+	}
+	called := func(in *fleet.Instance) string {
+		if full {
+			return in.Name
+		}
+		return shortName(svc.Key.Name, in.Name) // three names cut off alike tell nothing
+	}
 	for i := range svc.Instances {
 		in := &svc.Instances[i]
 		host = max(host, min(textWidth(in.Host), 14))
-		name = max(name, min(textWidth(in.Name), 26))
+		name = max(name, min(textWidth(called(in)), max(w/4, 22)))
 		version = max(version, min(textWidth(in.Release.Version()), 20))
 	}
 	var out []line
@@ -166,7 +170,7 @@ func instanceLines(svc *fleet.Service, now time.Time, w int) []line {
 			label = "instances"
 		}
 		row := ln(sp(tokDim, in.Host)).pad(host)
-		row = append(row.put(tokText, "  "), ln(sp(instanceToken(in.Host+"/"+in.Name), in.Name)).pad(name)...)
+		row = append(row.put(tokText, "  "), ln(sp(instanceToken(in.Host+"/"+in.Name), called(in))).pad(name)...)
 		row = append(row.put(tokText, "  "), ln(sp(tokText, in.Release.Version())).pad(version)...)
 		row = append(row.put(tokText, "  "), instanceState(in, now)...)
 		out = append(out, labelled(tokDim, label, row).truncate(w))

@@ -87,11 +87,16 @@ func (p *palette) Update(msg tea.Msg) (done, run bool) {
 func (p *palette) View(w, h int) []line {
 	out := []line{append(ln(bold(tokKey, ":")), p.in.view()...)}
 	from := max(p.at-(h-2), 0)
+	name := 26
+	for _, i := range p.shown {
+		name = max(name, textWidth(p.all[i].name))
+	}
+	name = min(name, max(w/2, 20))
 	for i := from; i < len(p.shown) && len(out) < h; i++ {
 		c := &p.all[p.shown[i]]
-		row := ln(sp(tokText, " "+c.name)).pad(28)
+		row := ln(sp(tokText, " "+c.name)).pad(name+1).put(tokText, "  ")
 		if c.off != "" {
-			row = ln(sp(tokFaint, " "+c.name)).pad(28).put(tokFaint, c.off)
+			row = ln(sp(tokFaint, " "+c.name)).pad(name+1).put(tokFaint, "  "+c.off)
 		} else {
 			row = row.put(tokDim, c.help)
 		}

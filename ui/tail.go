@@ -17,13 +17,14 @@ const (
 	tailBuffer   = 10_000
 	maxLineBytes = 16 << 10
 	tailEvery    = 50 * time.Millisecond
+	tailIdle     = time.Second // while no log is looked at
 )
 
 // tailFunc is Options.Tail.
 type tailFunc func(ctx context.Context, q sources.LogQuery, emit func(fleet.LogLine)) error
 
 // tailer stands between a tail, which must never wait, and the screen, which
-// takes what has come every 50 ms. What does not fit is dropped, and that is said.
+// takes what has come every 50 ms, or every second when it is not looked at. What does not fit is dropped, and that is said.
 type tailer struct {
 	id     int
 	cancel context.CancelFunc
@@ -87,7 +88,7 @@ func (t *tailer) poke() {
 }
 
 // next waits for lines, lets more of them gather, and gives them all. Only one next may wait at a time.
-func (t *tailer) next(l *life) tea.Cmd {
+func (t *tailer) next(l *life, every time.Duration) tea.Cmd {
 	ctx := l.ctx
 	return l.do(func() tea.Msg {
 		select {
@@ -95,7 +96,7 @@ func (t *tailer) next(l *life) tea.Cmd {
 		case <-ctx.Done():
 			return nil
 		}
-		gather := time.NewTimer(tailEvery)
+		gather := time.NewTimer(every)
 		defer gather.Stop()
 		select {
 		case <-gather.C:

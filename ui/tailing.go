@@ -13,6 +13,7 @@ import (
 // long a log that broke is left alone.
 const (
 	tailSettle = 150 * time.Millisecond
+	tailBrowse = 700 * time.Millisecond // in the overview, which shows the log in passing
 	tailAgain  = 3 * time.Second
 )
 
@@ -27,7 +28,7 @@ type tailState struct {
 
 // tailSync follows the log of the selected service while the log is looked at.
 func (m *Model) tailSync(s *fleet.Service, visible bool) tea.Cmd {
-	if s == nil || !visible || m.view.run || m.detail.tab != tabLogs {
+	if s == nil || !visible || m.view.run || !m.logsWanted() {
 		return nil
 	}
 	if m.o.Tail == nil {
@@ -43,7 +44,23 @@ func (m *Model) tailSync(s *fleet.Service, visible bool) tea.Cmd {
 		return nil
 	}
 	t.key, t.subjects = s.Key, subjects
+	if m.detail.tab != tabLogs {
+		return m.retail(tailBrowse) // whoever only passes by asks for nothing
+	}
 	return m.retail(tailSettle)
+}
+
+// logsWanted reports whether what is on the screen shows lines of the log.
+func (m *Model) logsWanted() bool {
+	return m.detail.tab == tabLogs || m.detail.tab == tabOverview && m.detail.h >= overviewLogHeight
+}
+
+// tailPace is how often lines are taken.
+func (m *Model) tailPace() time.Duration {
+	if m.logsShown() {
+		return tailEvery
+	}
+	return tailIdle
 }
 
 // retail ends the tail there is and begins another one after a while.
@@ -80,7 +97,7 @@ func (m *Model) tailUpdate(msg tea.Msg) tea.Cmd {
 			return nil
 		}
 		t.current = msg.tailer
-		return t.current.next(m.life)
+		return t.current.next(m.life, m.tailPace())
 	case tailMsg:
 		return m.tailed(msg)
 	}
@@ -96,7 +113,7 @@ func (m *Model) tailed(msg tailMsg) tea.Cmd {
 	logs := &m.detail.logs
 	logs.add(msg.lines, msg.dropped)
 	if !msg.ended {
-		return t.current.next(m.life)
+		return t.current.next(m.life, m.tailPace())
 	}
 	if msg.err == nil {
 		logs.state = "the log has ended"

@@ -44,7 +44,7 @@ func (m *Model) arrange() arrangement {
 func (m *Model) bare() bool { return m.h < roomyHeight }
 
 func (m *Model) subject() subject {
-	return subject{service: m.list.service(), offers: m.offers, now: m.o.Now(), o: &m.o}
+	return subject{service: m.list.service(), offers: m.offers, snap: m.snap, logs: &m.detail.logs, now: m.o.Now(), o: &m.o}
 }
 
 // compose is the whole frame as lines.
@@ -116,6 +116,10 @@ func (m *Model) listBox(r rect, now time.Time) []line {
 		body = []line{nil, ln(sp(tokDim, "  no service matches "), sp(tokText, m.list.filter), sp(tokDim, ", esc shows all"))}
 	default:
 		body = m.list.View(now)
+		if in := inside(r, m.bare()); !m.arrange().split {
+			below := m.peek(in.w, in.h-len(body), now)
+			body = append(append(body, blank(in.h-len(body)-len(below))...), below...)
+		}
 	}
 	return boxed(title, status, body, r, m.border(paneList), m.bare())
 }
@@ -176,21 +180,23 @@ func (m *Model) detailBox(r rect, now time.Time) []line {
 		status := ln(bold(tok, mark+" "+run.note), sp(tokDim, " "+age(run.elapsed(now))))
 		return boxed(title, status, run.View(now, in.w, in.h), r, m.border(paneDetail), m.bare())
 	}
-	return boxed(m.detail.title(m.list.service(), r.w), m.detail.status(), m.detail.View(m.subject()), r, m.border(paneDetail), m.bare())
+	return boxed(m.detail.title(m.list.service(), r.w-m.detail.status().width()), m.detail.status(), m.detail.View(m.subject()), r, m.border(paneDetail), m.bare())
 }
 
 // footer is the keys that matter now.
 func (m *Model) footer() line {
+	if m.modal() {
+		return nil // what stands in front says its own keys
+	}
 	tail := ln(sp(tokText, "  "))
 	for _, b := range []key.Binding{m.keys.Screen.Palette, m.keys.Screen.Help, m.keys.Screen.Quit} {
 		tail = append(tail, hint(b)...)
 	}
 	out := ln(sp(tokText, " "))
 	for _, l := range m.hints() {
-		if out.width()+l.width()+tail.width() > m.w {
-			break
+		if out.width()+l.width()+tail.width() <= m.w {
+			out = append(out, l...)
 		}
-		out = append(out, l...)
 	}
 	return append(out, tail[1:]...)
 }
@@ -208,6 +214,19 @@ func firstWord(s string) string {
 	return w
 }
 
+// offerBrief is what an action would do, without the service: that one is selected.
+func offerBrief(o offer, s *fleet.Service) string {
+	if o.offer.Title == "" || s == nil {
+		return o.spec.Title
+	}
+	return strings.Replace(o.offer.Title, " "+s.Key.Name, "", 1)
+}
+
+// modal reports whether something stands in front of the panes and has the keys.
+func (m *Model) modal() bool {
+	return m.flow.stage != flowIdle || m.view.overlay != overlayNone
+}
+
 // hints are the keys of the situation, the most useful first.
 func (m *Model) hints() []line {
 	var out []line
@@ -215,9 +234,10 @@ func (m *Model) hints() []line {
 	if m.flow.running() == runEnded && m.view.run {
 		out = append(out, hint(k.Undo))
 	}
-	for i, o := range m.offers {
-		if o.offer.Enabled {
-			out = append(out, hint(k.Act[i]))
+	busy := m.flow.busy() != ""
+	for _, o := range m.offers {
+		if o.offer.Enabled && !busy {
+			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+offerBrief(o, m.list.service())+"  ")))
 			continue
 		}
 		out = append(out, ln(sp(tokFaint, o.spec.Key+" "+o.spec.Title+"  ")))
@@ -233,7 +253,7 @@ func (m *Model) hints() []line {
 	case m.view.focus == paneDetail:
 		list = []key.Binding{k.Tabs.Logs, k.Tabs.Metrics, k.Tabs.Changes, k.Tabs.Inspect, k.Screen.Zoom, k.Screen.Copy, k.Screen.Back}
 	default:
-		list = []key.Binding{k.Screen.Enter, k.Tabs.Logs, k.Tabs.Metrics, k.Tabs.Changes, k.Screen.Filter, k.ViewRun}
+		list = []key.Binding{k.Screen.Enter, k.Tabs.Logs, k.Screen.Filter, k.Tabs.Metrics, k.Tabs.Changes, k.ViewRun}
 	}
 	for _, b := range list {
 		out = append(out, hint(b))
