@@ -1,12 +1,15 @@
 package actions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
 )
 
 // Unfinished is a plan that began and has no outcome on record.
@@ -40,6 +43,9 @@ func (u Unfinished) Words() string {
 	title := u.Plan
 	if u.Record != nil {
 		title = u.Record.Title
+	}
+	if u.Running {
+		return fmt.Sprintf("%s, begun %s, is still being run by %s", title, u.Began.UTC().Format("2006-01-02 15:04:05Z"), u.Console)
 	}
 	return fmt.Sprintf("%s, begun %s by %s, ended without an outcome %s", title, u.Began.UTC().Format("2006-01-02 15:04:05Z"), u.Console, at)
 }
@@ -86,7 +92,51 @@ func (j *Journal) Settle(u Unfinished, now time.Time, console string, state []st
 		At: now, Kind: EntryOutcome, Plan: u.Plan, Console: console,
 		Outcome: &OutcomeRecord{Outcome: OutcomeUnknown, Reasons: reasons},
 	})
+	if err == nil {
+		_ = os.Remove(j.runningFile(u.Plan)) // left by the console that is gone
+	}
 	return err
+}
+
+// moves are what the plan was to move.
+func (u Unfinished) moves() []Move {
+	if u.Record == nil {
+		return nil
+	}
+	var out []Move
+	for _, m := range u.Record.Moves {
+		out = append(out, Move{
+			Service: fleet.ServiceKey{Environment: u.Record.Environment, Name: m.Service}, Host: m.Host,
+			From: fleet.Release{Image: m.From.Image, Tag: m.From.Tag, Digest: m.From.Digest},
+			To:   fleet.Release{Image: m.To.Image, Tag: m.To.Tag, Digest: m.To.Digest},
+		})
+	}
+	return out
+}
+
+// Settle says what is true now about a plan whose console is gone, and puts it on record as the plan's
+// end. When it cannot all be read, nothing is recorded and the error says so: the next start looks again.
+func (r *Runner) Settle(ctx context.Context, u Unfinished) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timing.Reread)
+	defer cancel()
+	now := r.now(ctx, u.moves())
+	for i, s := range now.states {
+		now.states[i] = r.Redact.Text(plain(s))
+	}
+	if !now.whole {
+		return now.states, errors.New("not all of it can be seen now: the next start looks again")
+	}
+	// Another console may have been as fast.
+	open, err := r.Journal.Unfinished(r.Now())
+	if err != nil {
+		return now.states, err
+	}
+	for _, o := range open {
+		if o.Plan == u.Plan {
+			return now.states, r.Journal.Settle(u, r.Now(), r.console, now.states)
+		}
+	}
+	return now.states, nil
 }
 
 func (j *Journal) runningFile(plan string) string {

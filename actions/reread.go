@@ -61,21 +61,34 @@ func (x *run) mutatesAfter(i int) bool {
 func (x *run) reread(ctx context.Context) (states []string, reached bool) {
 	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.r.Timing.Reread)
 	defer cancel()
-	since := x.r.Now()
-	reached = len(x.p.Moves) > 0
-	for _, m := range x.p.Moves {
-		w := Watch{World: x.r.World, Look: x.r.Timing.Look}
-		svc, err := w.Fresh(rctx, m.Service, m.Host, since)
+	now := x.r.now(rctx, x.p.Moves)
+	return now.states, now.reached && len(x.p.Moves) > 0
+}
+
+// reality is what new facts say about moves.
+type reality struct {
+	states  []string // one sentence each
+	reached bool     // all is as the moves wanted it
+	whole   bool     // all of it could be read
+}
+
+// now waits for facts newer than now about all moves and says what they show.
+func (r *Runner) now(ctx context.Context, moves []Move) reality {
+	since := r.Now()
+	out := reality{reached: true, whole: true}
+	for _, m := range moves {
+		w := Watch{World: r.World, Look: r.Timing.Look}
+		svc, err := w.Fresh(ctx, m.Service, m.Host, since)
 		if err != nil {
-			states = append(states, fmt.Sprintf("%s on %s cannot be read: %v", m.Service.Name, m.Host, err))
-			reached = false
+			out.states = append(out.states, fmt.Sprintf("%s on %s cannot be read: %v", m.Service.Name, m.Host, err))
+			out.reached, out.whole = false, false
 			continue
 		}
 		line, there := stateOf(svc, m)
-		states = append(states, line)
-		reached = reached && there
+		out.states = append(out.states, line)
+		out.reached = out.reached && there
 	}
-	return states, reached
+	return out
 }
 
 // stateOf says what the instances of a move run now, and whether all of them run what was wanted.

@@ -568,3 +568,43 @@ func TestPlanIDsSortByTime(t *testing.T) {
 		t.Errorf("%s, %s", a, b)
 	}
 }
+
+func TestSettleSaysWhatIsTrueNow(t *testing.T) {
+	b := newBench(t, nil)
+	p := b.plan(Step{Mutates: true})
+	// A console that died in the middle: its plan is on record, its end is not.
+	record := planRecord(p, ConfirmType, b.r.Redact)
+	if _, err := b.j.Append(Entry{At: time.Now(), Kind: EntryPlan, Plan: p.ID, Console: "bo@desk 7", Record: record}); err != nil {
+		t.Fatal(err)
+	}
+	open := func() []Unfinished {
+		t.Helper()
+		list, err := b.j.Unfinished(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	left := open()
+	if len(left) != 1 {
+		t.Fatalf("unfinished: %+v", left)
+	}
+	b.w.set(func(w *world) { w.down = "no route to canary-4711" })
+	states, err := b.r.Settle(context.Background(), left[0])
+	if err == nil || len(states) != 1 || !strings.Contains(states[0], "cannot be read") || strings.Contains(states[0], "canary") {
+		t.Errorf("with the host down: %v, %v", states, err)
+	}
+	if len(open()) != 1 {
+		t.Error("settled without having seen the host")
+	}
+	b.w.set(func(w *world) { w.down, w.tag = "", "0.4.1" })
+	for range 2 { // a second console is as fast
+		if states, err = b.r.Settle(context.Background(), left[0]); err != nil || len(states) != 1 || states[0] != "ai on prod-1 runs 0.4.1 now" {
+			t.Errorf("with the host up: %v, %v", states, err)
+		}
+	}
+	list, err := b.j.Read(Query{Plan: p.ID})
+	if err != nil || len(list) != 2 || list[1].Outcome == nil || list[1].Outcome.Outcome != OutcomeUnknown {
+		t.Errorf("on record: %+v, %v", list, err)
+	}
+}
