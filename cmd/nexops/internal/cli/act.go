@@ -210,6 +210,9 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	} else if need == actions.ConfirmY && !confirm.Yes && confirm.Typed == "" {
 		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --yes", plan.Environment)}
 	}
+	if err := a.tellUnfinished(c.Journal, ""); err != nil {
+		return err
+	}
 	events, err := c.Runner.Run(ctx, plan, confirm)
 	if err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}

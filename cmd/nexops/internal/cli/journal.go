@@ -74,11 +74,25 @@ func (a *App) journal(format schema.Format, q actions.Query, since time.Duration
 		if err := schema.Write(a.Stdout, format, schema.MakeJournal(entries)); err != nil {
 			return &ExitError{Code: 1, Err: err}
 		}
-		return nil
+		return a.tellUnfinished(j, q.Plan)
 	}
 	for _, e := range entries {
 		if text := entryText(e, q.Plan != ""); text != "" {
 			_, _ = fmt.Fprintln(a.Stdout, ui.Sanitize(text))
+		}
+	}
+	return a.tellUnfinished(j, q.Plan)
+}
+
+// tellUnfinished prints the actions that began and whose end is not on record, of one plan or of all.
+func (a *App) tellUnfinished(j *actions.Journal, plan string) error {
+	list, err := j.Unfinished(a.Now())
+	if err != nil {
+		return &ExitError{Code: 1, Err: err}
+	}
+	for _, u := range list {
+		if plan == "" || u.Plan == plan {
+			_, _ = fmt.Fprintln(a.Stderr, "nexops: "+ui.Sanitize(u.Words()))
 		}
 	}
 	return nil

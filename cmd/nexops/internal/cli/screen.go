@@ -29,37 +29,23 @@ func (a *App) show(ctx context.Context, f *flags, cfg *config.Config) error {
 		return err
 	}
 	defer done()
-	notes := a.unfinished(c)
 	snapshots, stop := c.Collector.Subscribe()
 	defer stop()
 	c.Start(ctx)
+	news, told := a.news(ctx, c)
+	defer told()
 	err = ui.Run(ctx, ui.Options{
 		Environment: c.Environment, Version: a.Version, Who: c.Who, Now: a.Now,
 		Snapshots: snapshots, Latest: c.Collector.Latest, Poke: func() { c.Collector.Poke() },
-		Actions: c.Actions, Runner: c.Runner, Journal: a.journalLines(c), Tail: c.Tail, Inspect: c.Inspect,
+		Actions: c.Actions, Runner: c.Runner, Tail: c.Tail, Inspect: c.Inspect,
+		Record:   ui.Record{Journal: a.journalLines(c), News: news},
 		Look:     ui.Look{Theme: cfg.UI.Theme, Mouse: cfg.UI.Mouse, UTC: cfg.UI.UTC, LogLines: cfg.UI.LogLines},
 		Terminal: ui.Terminal{Input: a.Stdin, Output: a.Stdout, Environ: a.Environ},
 	})
-	for _, note := range notes {
-		_, _ = fmt.Fprintln(a.Stderr, "nexops: "+ui.Sanitize(note))
-	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return &ExitError{Code: 1, Err: err}
 	}
 	return nil
-}
-
-// unfinished tells of actions that began and whose end is not on record.
-func (a *App) unfinished(c *console.Console) []string {
-	list, err := c.Journal.Unfinished(a.Now())
-	if err != nil {
-		return []string{"journal: " + err.Error()}
-	}
-	var out []string
-	for _, u := range list {
-		out = append(out, u.Words())
-	}
-	return out
 }
 
 // journalLines gives the screen the newest entries about a service.

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
+)
+
+// news tells the screen of actions that began and whose end is not on record: at once that they are
+// there, and what is true now when it is known, which then is put on record as their end. The function
+// ends the telling. Nothing of it is waited for by the first frame.
+func (a *App) news(ctx context.Context, c *console.Console) (<-chan []string, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	out := make(chan []string, 1)
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		defer close(out)
+		a.settle(ctx, c, func(lines []string) {
+			select {
+			case out <- lines:
+			case <-ctx.Done():
+			}
+		})
+	})
+	return out, func() {
+		cancel()
+		telling.Wait()
+	}
+}
+
+// settle finds the unfinished actions, tells of them, and settles those of this environment.
+func (a *App) settle(ctx context.Context, c *console.Console, tell func(lines []string)) {
+	list, err := c.Journal.Unfinished(a.Now())
+	if err != nil {
+		tell([]string{"journal: " + err.Error()})
+		return
+	}
+	if len(list) == 0 {
+		return
+	}
+	lines := make([]string, len(list))
+	for i, u := range list {
+		lines[i] = u.Words() + whatNext(u, c.Environment)
+	}
+	tell(slices.Clone(lines))
+	var looking sync.WaitGroup
+	var mu sync.Mutex
+	for i, u := range list {
+		if u.Running || u.Record == nil || u.Record.Environment != c.Environment {
+			continue
+		}
+		looking.Go(func() {
+			states, err := c.Runner.Settle(ctx, u)
+			if ctx.Err() != nil {
+				return // leaving: the next start looks again
+			}
+			text := u.Words()
+			for _, s := range states {
+				text += "; " + s
+			}
+			if err != nil {
+				text += "; " + err.Error()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			lines[i] = text
+			tell(slices.Clone(lines))
+		})
+	}
+	looking.Wait()
+}
+
+// whatNext says what follows from an action without an end, before anything has been read.
+func whatNext(u actions.Unfinished, environment string) string {
+	switch {
+	case u.Running:
+		return ""
+	case u.Record != nil && u.Record.Environment != environment:
+		return ": open --env " + u.Record.Environment + " to see what is true now"
+	default:
+		return ": looking what is true now"
+	}
+}
