@@ -21,6 +21,7 @@ const usage = `usage: labctl COMMAND
 
   up [-install]            make the lab (or find it up) and print the config to use;
                            -install first installs the Debian packages it needs
+  install                  only install them
   down                     remove everything the lab made
   state                    print its state as JSON
   config                   print the path of the nexops config for it
@@ -59,6 +60,8 @@ func run(ctx context.Context, out, progress io.Writer, args []string) error {
 	switch name {
 	case "up":
 		return up(ctx, out, progress, args)
+	case "install":
+		return aptInstall(ctx, progress)
 	case "down":
 		return real.Down(ctx)
 	}
