@@ -18,6 +18,8 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	// Only the first signal is asked nicely: the next one ends the program at once.
+	defer context.AfterFunc(ctx, stop)()
 	home, err := os.UserHomeDir()
 	if err != nil {
 		home = "" // no home is no mistake: then nothing is looked for in it

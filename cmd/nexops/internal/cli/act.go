@@ -40,7 +40,8 @@ func (a *App) planCommand(f *flags) *cobra.Command {
 		Use: "plan ACTION SERVICE", Short: "Print what an action would do, exactly, and do nothing",
 		Long: `Print what an action would do, exactly, and do nothing.
 
-Exit codes: 0 it could be run; 1 it could not, with the reason; 64 wrong usage; 78 wrong config.`,
+Exit codes: 0 it could be run; 1 it could not, with the reason; 64 wrong usage; 78 wrong config;
+130 interrupted.`,
 		Args: exactArgs(2, "an ACTION and a SERVICE"), ValidArgs: a.actionNames(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withPlan(cmd.Context(), f, p, args[0], args[1], func(_ context.Context, _ *console.Console, plan *actions.Plan) error {
@@ -69,7 +70,7 @@ The policy of the environment decides what has to be said: --yes where it asks f
 --confirm SERVICE@ENVIRONMENT where it asks to type.
 
 Exit codes: 0 good; 1 refused, nothing was done; 2 degraded; 3 failed or cancelled;
-4 unknown; 64 wrong usage; 78 wrong config.`,
+4 unknown; 64 wrong usage; 78 wrong config; 130 interrupted before it began.`,
 		Args: exactArgs(1, "a SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withPlan(cmd.Context(), f, p, "redeploy", args[0], func(ctx context.Context, c *console.Console, plan *actions.Plan) error {
@@ -107,7 +108,10 @@ func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, action, servic
 	if act == nil {
 		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("no action %q: there is %s", action, strings.Join(a.actionNames(), ", "))}
 	}
-	snap := firstSnapshot(ctx, c, p.timeout)
+	snap, err := firstSnapshot(ctx, c, p.timeout)
+	if err != nil {
+		return err
+	}
 	svc, err := findService(snap, service)
 	if err != nil {
 		return err
@@ -119,6 +123,9 @@ func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, action, servic
 		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("%s %s is not possible: %s", action, svc.Key, offer.Reason)}
 	}
 	plan, err := act.Plan(ctx, snap, intent)
+	if stopped := interrupted(ctx); stopped != nil {
+		return stopped
+	}
 	if err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}
 	}
@@ -217,6 +224,9 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	if err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}
 	}
+	defer context.AfterFunc(ctx, func() {
+		_, _ = fmt.Fprintln(a.Stderr, "nexops: stopping: a step that changes something is let finish; interrupt again to leave it, which then nobody watches")
+	})()
 	outcome, reasons := actions.OutcomeUnknown, []string(nil)
 	for e := range events {
 		if text := eventText(e, plan); text != "" {

@@ -26,6 +26,8 @@ const (
 	ExitOK     = 0
 	ExitUsage  = 64 // the command line is wrong
 	ExitConfig = 78 // the config is wrong or missing
+
+	ExitInterrupted = 130 // Ctrl-C, before anything was known or done
 )
 
 // ExitError ends the program with a code of its own. Err may be nil: then nothing is printed.

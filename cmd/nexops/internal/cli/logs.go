@@ -30,7 +30,8 @@ func (a *App) logsCommand(f *flags) *cobra.Command {
 		Long: `Print or follow the log of a service, all its instances merged by time.
 
 Control characters in the lines are made visible, so that a log can never drive the terminal.
-Exit codes: 0 fine; 1 the log could not be read; 64 wrong usage or no such service; 78 wrong config.`,
+Exit codes: 0 fine; 1 the log could not be read; 64 wrong usage or no such service;
+78 wrong config; 130 interrupted before the service was found.`,
 		Args: exactArgs(1, "SERVICE"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.logs(cmd.Context(), f, l, args[0]) },
 	}
@@ -57,7 +58,10 @@ func (a *App) logs(ctx context.Context, f *flags, l logsFlags, name string) erro
 		return err
 	}
 	defer done()
-	snap := firstSnapshot(ctx, c, l.wait)
+	snap, err := firstSnapshot(ctx, c, l.wait)
+	if err != nil {
+		return err
+	}
 	svc, err := findService(snap, name)
 	if err != nil {
 		return err

@@ -42,6 +42,9 @@ func (a *App) show(ctx context.Context, f *flags, cfg *config.Config) error {
 		Look:     ui.Look{Theme: cfg.UI.Theme, Mouse: cfg.UI.Mouse, UTC: cfg.UI.UTC, LogLines: cfg.UI.LogLines},
 		Terminal: ui.Terminal{Input: a.Stdin, Output: a.Stdout, Environ: a.Environ},
 	})
+	if n := len(c.Runner.Running()); n > 0 {
+		_, _ = fmt.Fprintf(a.Stderr, "nexops: stopping %d action(s): a step that changes something is let finish; interrupt twice to leave it, which then nobody watches\n", n)
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return &ExitError{Code: 1, Err: err}
 	}

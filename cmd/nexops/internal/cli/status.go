@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func (a *App) statusCommand(f *flags) *cobra.Command {
 		Long: `Print one joined snapshot of an environment.
 
 Exit codes: 0 nothing needs attention; 1 something does; 2 nothing was found, but not
-everything could be seen; 64 wrong usage; 78 wrong config.`,
+everything could be seen; 64 wrong usage; 78 wrong config; 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := parseFormat(output)
 			if err != nil {
@@ -60,7 +61,10 @@ func (a *App) status(ctx context.Context, f *flags, format schema.Format, timeou
 		return err
 	}
 	defer done()
-	snap := firstSnapshot(ctx, c, timeout)
+	snap, err := firstSnapshot(ctx, c, timeout)
+	if err != nil {
+		return err
+	}
 	doc := schema.MakeStatus(snap)
 	if format == schema.FormatTable {
 		err = statusTable(a.Stdout, snap)
@@ -81,12 +85,21 @@ func (a *App) status(ctx context.Context, f *flags, format schema.Format, timeou
 }
 
 // firstSnapshot starts the console and waits until every source has answered or
-// failed once, at most for the time given. It gives what is known then.
-func firstSnapshot(ctx context.Context, c *console.Console, timeout time.Duration) *fleet.Snapshot {
+// failed once, at most for the time given. It gives what is known then. It is an error
+// when the person did not want to wait.
+func firstSnapshot(ctx context.Context, c *console.Console, timeout time.Duration) (*fleet.Snapshot, error) {
 	c.Start(ctx)
 	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// Too late is no error here: the snapshot itself says which source has not answered.
 	_ = c.Collector.WaitFirst(wait)
-	return c.Collector.Latest()
+	return c.Collector.Latest(), interrupted(ctx)
+}
+
+// interrupted is an error when the person, or the system, has asked the program to end.
+func interrupted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return &ExitError{Code: ExitInterrupted, Err: errors.New("interrupted: nothing was done")}
 }
