@@ -80,7 +80,7 @@ func chooseColumns(w int, e extents) []column {
 		{column: metricColumn("errors", 6, fleet.MetricErrorRatio), priority: 2, spark: 8, metric: fleet.MetricErrorRatio},
 		{column: metricColumn("p95", 6, fleet.MetricP95), priority: 7},
 		{column: column{title: "cpu", width: 8, cell: cpuCell, figure: true}, priority: 11},
-		{column: column{title: "memory", width: 10, cell: memoryCell, figure: true}, priority: 10},
+		{column: column{title: "memory", width: 9, cell: memoryCell, figure: true}, priority: 10},
 		{column: column{title: "↻", width: 3, cell: restartCell, figure: true}, priority: 14},
 		{column: metricColumn("log err", 7, fleet.MetricLogErrors), priority: 9, spark: 13, metric: fleet.MetricLogErrors},
 		{column: column{title: "last change", width: e.change, cell: changeCell}, priority: 3},

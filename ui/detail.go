@@ -157,27 +157,31 @@ func (p *detailPane) withFinder(lines []line, f *finder) []line {
 	return append(lines[:p.h-1], f.view())
 }
 
-// title is the service and its tabs, for the border.
+// title is the service and its tabs, for the border: by name where they fit.
 func (p *detailPane) title(s *fleet.Service, w int) line {
 	if s == nil {
 		return nil
 	}
+	const frame = 10 // the border around it
+	if long := p.tabs(s, true); long.width() <= w-frame {
+		return long
+	}
+	return p.tabs(s, false)
+}
+
+func (p *detailPane) tabs(s *fleet.Service, named bool) line {
 	mark, tok := severityMark(s.Severity)
 	out := ln(bold(tok, mark+" "), bold(tokTitle, s.Key.Name), sp(tokFaint, " ── "))
-	narrow := w < 70
 	for t := range tabCount {
-		name := t.String()
-		if narrow && t != p.tab {
-			name = ""
+		label := itoa(int(t) + 1)
+		if named || t == p.tab {
+			label += " " + t.String()
 		}
-		switch {
-		case t == p.tab:
-			out = out.add(bold(tokAccent, itoa(int(t)+1)+" "+name))
+		switch t {
+		case p.tab:
+			out = out.add(bold(tokAccent, label))
 		default:
-			out = out.add(sp(tokDim, itoa(int(t)+1)))
-			if name != "" {
-				out = out.put(tokDim, " "+name)
-			}
+			out = out.put(tokDim, label)
 		}
 		out = out.put(tokFaint, "  ")
 	}

@@ -239,7 +239,7 @@ func noticesOf(m *Model, now time.Time, rows int) []line {
 		}
 		wrapped := hangingLine(ln(sp(tokCrit, " ✖ ")), text, max(m.w-1, 20))
 		if len(wrapped) > rows {
-			wrapped = append(wrapped[:rows-1], wrapped[rows-1].truncate(m.w-4).put(tokFaint, "…"))
+			wrapped = append(wrapped[:rows-1], wrapped[rows-1].dotted(m.w-4))
 		}
 		out = append(out, wrapped...)
 	}

@@ -85,6 +85,14 @@ func (l line) truncate(w int) line {
 	return append(out, last)
 }
 
+// dotted ends the line with an ellipsis, because more would follow.
+func (l line) dotted(w int) line {
+	if l.width() < w {
+		return l.put(tokFaint, "…")
+	}
+	return l.cut(0, w-1).put(tokFaint, "…")
+}
+
 // middle cuts the line to a width, leaving out of its middle: both ends of a command matter.
 func (l line) middle(w int) line {
 	n := l.width()

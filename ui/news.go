@@ -38,7 +38,7 @@ func newsLines(m *Model) []line {
 		}
 		rows := l.wrap(max(m.w-1, 20))
 		if len(rows) > newsRows {
-			rows = append(rows[:newsRows-1], rows[newsRows-1].truncate(m.w-4).put(tokFaint, "…"))
+			rows = append(rows[:newsRows-1], rows[newsRows-1].dotted(m.w-4))
 		}
 		out = append(out, rows...)
 	}

@@ -11,6 +11,7 @@ import (
 const (
 	overviewLogHeight = 24 // of the pane, from here the newest lines of the log
 	overviewLogRows   = 12
+	fewErrors         = 3
 	elsewhereRows     = 3
 	elsewhereAge      = 24 * time.Hour
 )
@@ -102,7 +103,7 @@ func overviewLog(s subject, w, rows int) []line {
 		return nil
 	}
 	label, picked := "log errors", newestLines(p, rows, true)
-	if len(picked) == 0 {
+	if len(picked) < min(rows, fewErrors) { // what is said last matters more than an old complaint
 		label, picked = "log", newestLines(p, rows, false)
 	}
 	var out []line

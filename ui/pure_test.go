@@ -177,7 +177,7 @@ func TestLayoutPictures(t *testing.T) {
 		pic  string
 	}{
 		{60, 15, wish{listRows: 9}, "H" + strings.Repeat("L", 13) + "F"},
-		{60, 15, wish{listRows: 9, notices: 4}, "Hn" + strings.Repeat("L", 12) + "F"},
+		{60, 15, wish{listRows: 9, notices: 4}, "Hnn" + strings.Repeat("L", 11) + "F"},
 		{80, 24, wish{listRows: 9}, "H" + strings.Repeat("L", 22) + "F"},
 		{80, 24, wish{listRows: 9, focus: paneDetail, notices: 2}, "Hnn" + strings.Repeat("D", 20) + "F"},
 		{120, 40, wish{listRows: 10}, "H" + strings.Repeat("L", 12) + strings.Repeat("D", 26) + "F"},
