@@ -383,6 +383,10 @@ func TestNoColourStillShowsTheSelection(t *testing.T) {
 	if light.th.Name != "light" {
 		t.Fatalf("theme %s on white", light.th.Name)
 	}
+	light.setTheme("dark")
+	if light.setTheme("auto"); light.th.Name != "light" {
+		t.Fatalf("theme %s on white, after another was tried", light.th.Name)
+	}
 }
 
 func TestLinesThatNobodySeesDrawNothing(t *testing.T) {

@@ -39,6 +39,7 @@ const (
 // viewState is what is looked at.
 type viewState struct {
 	focus   pane
+	light   bool // the terminal's background
 	zoom    bool
 	run     bool // the running action stands in the place of the detail
 	overlay overlay
@@ -250,7 +251,7 @@ func (m *Model) toast(tok token, text string) tea.Cmd {
 
 // setTheme changes the colours.
 func (m *Model) setTheme(name string) tea.Cmd {
-	dark := m.th == nil || m.th.Dark
+	dark := !m.view.light
 	th, err := NewTheme(name, dark)
 	if err != nil {
 		th, _ = NewTheme("auto", dark)
@@ -261,12 +262,8 @@ func (m *Model) setTheme(name string) tea.Cmd {
 
 // background takes the terminal's answer about its background.
 func (m *Model) background(dark bool) {
-	if m.th.Dark == dark || m.o.Theme != "" && m.o.Theme != "auto" && m.o.Theme != "colorblind" {
-		return
-	}
-	if th, err := NewTheme(m.o.Theme, dark); err == nil {
-		m.th = th
-	}
+	m.view.light = !dark
+	m.setTheme(m.o.Theme)
 }
 
 // open shows a tab of the selected service.

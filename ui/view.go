@@ -215,9 +215,12 @@ func firstWord(s string) string {
 }
 
 // offerBrief is what an action would do, without the service: that one is selected.
-func offerBrief(o offer, s *fleet.Service) string {
+func (m *Model) offerBrief(o offer, s *fleet.Service) string {
 	if o.offer.Title == "" || s == nil {
 		return o.spec.Title
+	}
+	if m.view.run {
+		return o.offer.Title // beside a run, which may be of another service
 	}
 	return strings.Replace(o.offer.Title, " "+s.Key.Name, "", 1)
 }
@@ -237,7 +240,7 @@ func (m *Model) hints() []line {
 	busy := m.flow.busy() != ""
 	for _, o := range m.offers {
 		if o.offer.Enabled && !busy {
-			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+offerBrief(o, m.list.service())+"  ")))
+			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+m.offerBrief(o, m.list.service())+"  ")))
 			continue
 		}
 		out = append(out, ln(sp(tokFaint, o.spec.Key+" "+o.spec.Title+"  ")))
