@@ -40,7 +40,7 @@ type row struct {
 	found     []*Instance // all of the service's, companions included
 	main      []*Instance // without companions; after finish they point into svc.Instances
 	helpers   []*Instance // the companions among found
-	metrics   map[MetricName][]metricInput
+	metrics   []metricInput
 	history   []Release
 	problem   string // of the desired release
 	changes   []Change
@@ -63,7 +63,7 @@ type joiner struct {
 func (j *joiner) row(key ServiceKey) *row {
 	r := j.rows[key]
 	if r == nil {
-		r = &row{svc: Service{Key: key}, metrics: map[MetricName][]metricInput{}}
+		r = &row{svc: Service{Key: key}}
 		j.rows[key] = r
 	}
 	return r

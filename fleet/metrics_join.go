@@ -22,7 +22,10 @@ func (j *joiner) addMetrics(rep Report) {
 			continue
 		}
 		r := j.row(key)
-		r.metrics[f.Name] = append(r.metrics[f.Name], metricInput{fact: f, source: rep.Status.ID, companion: companion, stale: stale})
+		if r.metrics == nil {
+			r.metrics = make([]metricInput, 0, 8) // about as many metrics as a service has
+		}
+		r.metrics = append(r.metrics, metricInput{fact: f, source: rep.Status.ID, companion: companion, stale: stale})
 	}
 }
 
@@ -42,46 +45,49 @@ func combiner(name MetricName) combine {
 	}
 }
 
+// joinMetrics makes one metric of all the series of a name. Companions count only where
+// adding them does not mislead: a helper's memory ratio and its log errors.
 func joinMetrics(r *row) map[MetricName]Metric {
 	out := make(map[MetricName]Metric, len(r.metrics)+1)
-	for name, inputs := range r.metrics {
-		if m, ok := joinMetric(name, inputs); ok {
-			out[name] = m
+	var own map[MetricName]bool // whose samples are a copy already: the report's own stay untouched
+	for _, in := range r.metrics {
+		name := in.fact.Name
+		if in.companion && name != MetricMemoryRatio && name != MetricLogErrors {
+			continue
 		}
+		m, found := out[name]
+		if !found {
+			m = Metric{Name: name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series, Note: in.fact.Detail}
+		} else {
+			if !own[name] {
+				if own == nil {
+					own = map[MetricName]bool{}
+				}
+				m.Series, own[name] = cloneSeries(m.Series), true
+			}
+			m.Series = foldSeries(m.Series, in.fact.Series, combiner(name))
+			if m.Note == "" {
+				m.Note = in.fact.Detail
+			}
+		}
+		if m.Latest, m.Has = m.Series.Last(); !m.Has {
+			m.Latest = 0
+		}
+		out[name] = m
 	}
 	noTraffic(out)
 	deriveMemoryRatio(out, r.main)
 	return out
 }
 
-// joinMetric combines the service's own series. Companions count only where
-// adding them does not mislead: a helper's memory ratio and its log errors.
-func joinMetric(name MetricName, inputs []metricInput) (Metric, bool) {
-	m := Metric{Name: name}
-	fold := combiner(name)
-	found, own := false, false
-	for _, in := range inputs {
-		if in.companion && name != MetricMemoryRatio && name != MetricLogErrors {
-			continue
-		}
-		if !found {
-			m.Unit, m.Source, m.Series, m.Note = in.fact.Unit, in.source, in.fact.Series, in.fact.Detail
-			found = true
-			continue
-		}
-		if !own {
-			m.Series, own = cloneSeries(m.Series), true // the report's own samples stay untouched
-		}
-		m.Series = foldSeries(m.Series, in.fact.Series, fold)
-		if m.Note == "" {
-			m.Note = in.fact.Detail
+// staleMetric reports whether some series of the metric is past its source's bound.
+func (r *row) staleMetric(name MetricName) bool {
+	for _, in := range r.metrics {
+		if in.stale && in.fact.Name == name {
+			return true
 		}
 	}
-	m.Latest, m.Has = m.Series.Last()
-	if !m.Has {
-		m.Latest = 0
-	}
-	return m, found
+	return false
 }
 
 func cloneSeries(s Series) Series {

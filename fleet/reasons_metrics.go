@@ -11,12 +11,7 @@ func (j *joiner) metricReasons(r *row, t Thresholds) []Reason {
 	ms := r.svc.Metrics
 	fresh := func(name MetricName) (Metric, bool) {
 		m, ok := ms[name]
-		for _, in := range r.metrics[name] {
-			if in.stale {
-				return m, false
-			}
-		}
-		return m, ok && m.Has
+		return m, ok && m.Has && !r.staleMetric(name)
 	}
 	var out []Reason
 	if m, ok := fresh(MetricErrorRatio); ok && enoughTraffic(ms, t) {
