@@ -141,7 +141,7 @@ func (f *lockFolder) mutex() string { return f.path() + ".takeover" }
 
 // take makes the folder, or takes over one that has expired.
 func (f *lockFolder) take(ctx context.Context) error {
-	if err := f.must(ctx, "mkdir", "-p", f.dir); err != nil {
+	if err := f.must(ctx, "mkdir", "-p", "-m", "0755", f.dir); err != nil {
 		return err
 	}
 	free, err := f.mkdir(ctx, f.path())
@@ -149,7 +149,11 @@ func (f *lockFolder) take(ctx context.Context) error {
 		return err
 	}
 	if free {
-		now, err := f.clock(ctx)
+		err := f.guard(ctx, f.path())
+		var now time.Time
+		if err == nil {
+			now, err = f.clock(ctx)
+		}
 		if err == nil {
 			err = f.write(ctx, f.owner(), now)
 		}
@@ -198,7 +202,10 @@ func (f *lockFolder) takeOver(ctx context.Context) error {
 		return fmt.Errorf("lock on %s: another console is taking over the expired lock %s: if none is, remove %s by hand",
 			f.host.Name(), f.path(), f.mutex())
 	}
-	err = f.expired(ctx)
+	err = f.guard(ctx, f.mutex(), f.path())
+	if err == nil {
+		err = f.expired(ctx)
+	}
 	if err == nil {
 		err = f.rewrite(ctx)
 	}
@@ -275,7 +282,7 @@ func (f *lockFolder) left(err error) error {
 
 // mkdir reports whether it made the folder; false means that it was there.
 func (f *lockFolder) mkdir(ctx context.Context, dir string) (bool, error) {
-	res, err := f.run(ctx, nil, "mkdir", dir)
+	res, err := f.run(ctx, nil, "mkdir", "-m", "0755", dir)
 	switch {
 	case err != nil:
 		return false, err
@@ -353,7 +360,7 @@ func (f *lockFolder) must(ctx context.Context, argv ...string) error {
 }
 
 func (f *lockFolder) run(ctx context.Context, stdin []byte, argv ...string) (remote.Result, error) {
-	cmd := remote.Command{Argv: argv}
+	cmd := remote.Command{Argv: argv, Env: map[string]string{"LC_ALL": "C"}} // what they say is read
 	if stdin != nil {
 		cmd.Stdin = bytes.NewReader(stdin)
 	}

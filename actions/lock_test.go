@@ -238,3 +238,98 @@ func TestLockNames(t *testing.T) {
 		}
 	}
 }
+
+// owned is a host where the folders belong to other users than they really do.
+type owned struct {
+	remote.Host
+	uids map[string]string // path to user
+}
+
+func (o owned) Run(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	res, err := o.Host.Run(ctx, cmd)
+	if cmd.Argv[0] != "stat" || cmd.Argv[2] != "%u %f" {
+		return res, err
+	}
+	lines := strings.Split(strings.TrimSpace(string(res.Stdout)), "\n")
+	for i, path := range cmd.Argv[3:] {
+		_, mode, _ := strings.Cut(lines[i], " ")
+		uid := o.uids[path]
+		if uid == "" {
+			uid = "1000"
+		}
+		lines[i] = uid + " " + mode
+	}
+	res.Stdout = []byte(strings.Join(lines, "\n") + "\n")
+	return res, err
+}
+
+// Somebody who may change the folder of the locks could forge them, and lead what is written elsewhere.
+func TestHostLockIsNotWrittenWhereOthersMayChangeIt(t *testing.T) {
+	past := time.Now().Add(-time.Hour)
+	old := owner{V: 1, Owner: "bo@desk", Since: past, Until: past.Add(time.Minute), Plan: "old"}
+	tests := map[string]struct {
+		prepare func(t *testing.T, dir string) map[string]string // gives the owners
+		want    string                                           // "" is a lock
+	}{
+		"new":              {func(*testing.T, string) map[string]string { return nil }, ""},
+		"of root":          {func(_ *testing.T, dir string) map[string]string { return map[string]string{dir: "0"} }, ""},
+		"of somebody else": {func(_ *testing.T, dir string) map[string]string { return map[string]string{dir: "1001"} }, "belongs to user 1001"},
+		"a link": {func(t *testing.T, dir string) map[string]string {
+			if err := os.Symlink(t.TempDir(), dir); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		}, "is no folder of its own"},
+		"for everybody": {func(t *testing.T, dir string) map[string]string { folder(t, dir, 0o777); return nil }, "can be changed by others"},
+		"for everybody, sticky": {func(t *testing.T, dir string) map[string]string {
+			folder(t, dir, 0o777|os.ModeSticky)
+			return nil
+		}, ""},
+		"expired, our own": {func(t *testing.T, dir string) map[string]string { plant(t, dir, old); return nil }, ""},
+		"expired, of somebody else": {func(t *testing.T, dir string) map[string]string {
+			return map[string]string{plant(t, dir, old): "1001"}
+		}, "is not ours to take over"},
+		"expired, a link": {func(t *testing.T, dir string) map[string]string {
+			elsewhere := plant(t, t.TempDir(), old)
+			folder(t, dir, 0o755)
+			if err := os.Symlink(elsewhere, filepath.Join(dir, "prod.ai")); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		}, "is not ours to take over"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "locks")
+			uids := tt.prepare(t, dir)
+			hosts := func(name string) (remote.Host, error) { return owned{remote.Local(name), uids}, nil }
+			l := NewHostLocker(LockConfig{Dir: dir, Expiry: remote.Duration(time.Minute)}, hosts, nil)
+			h, err := l.Lock(context.Background(), request("p1"))
+			if tt.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				release(t, h)
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want %s", err, tt.want)
+			}
+			for _, left := range entries(t, dir) {
+				if b, err := os.ReadFile(filepath.Join(dir, left, "owner.json")); strings.Contains(string(b), "ana@laptop") || strings.HasSuffix(left, ".takeover") {
+					t.Errorf("%s was left, %s, %v", left, b, err)
+				}
+			}
+		})
+	}
+}
+
+func folder(t *testing.T, dir string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, mode); err != nil {
+		t.Fatal(err)
+	}
+}

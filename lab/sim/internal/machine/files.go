@@ -2,10 +2,14 @@ package machine
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -89,6 +93,14 @@ func (c *call) mv(args []string) int {
 }
 
 func (c *call) mkdir(args []string) int {
+	mode := fs.FileMode(0o755)
+	if i := slices.Index(args, "-m"); i >= 0 && i+1 < len(args) {
+		n, err := strconv.ParseUint(args[i+1], 8, 32)
+		if err != nil {
+			return c.fail(1, "mkdir: invalid mode '%s'", args[i+1])
+		}
+		mode, args = fs.FileMode(n), slices.Delete(slices.Clone(args), i, i+2)
+	}
 	flags, paths, ok := c.options(args, "p")
 	if !ok {
 		return 1
@@ -99,7 +111,7 @@ func (c *call) mkdir(args []string) int {
 		if strings.Contains(flags, "p") {
 			make = c.m.root.MkdirAll
 		}
-		if err := make(c.file(p), 0o755); err != nil {
+		if err := make(c.file(p), mode); err != nil {
 			code = c.fail(1, "mkdir: cannot create directory '%s': %s", p, words(err))
 		}
 	}
@@ -159,14 +171,39 @@ func (m *Machine) inside(real string) string {
 }
 
 func (c *call) stat(args []string) int {
-	if len(args) != 3 || args[0] != "-c" || args[1] != "%Y" {
-		return c.fail(1, "stat: only -c %%Y with one path is known here")
+	formats := map[string]func(info fs.FileInfo) string{
+		"%Y":    func(info fs.FileInfo) string { return strconv.FormatInt(info.ModTime().Unix(), 10) },
+		"%u %f": func(info fs.FileInfo) string { return fmt.Sprintf("0 %x", rawMode(info.Mode())) },
 	}
-	info, err := c.m.root.Stat(c.file(args[2]))
-	if err != nil {
-		return c.fail(1, "stat: cannot statx '%s': %s", args[2], words(err))
+	if len(args) < 3 || args[0] != "-c" || formats[args[1]] == nil {
+		return c.fail(1, "stat: only -c with %%Y or \"%%u %%f\" is known here")
 	}
-	return c.say("%d", info.ModTime().Unix())
+	for _, name := range args[2:] {
+		info, err := c.m.root.Lstat(c.file(name))
+		if err != nil {
+			return c.fail(1, "stat: cannot statx '%s': %s", name, words(err))
+		}
+		c.say("%s", formats[args[1]](info))
+	}
+	return 0
+}
+
+// rawMode is st_mode as a host has it.
+func rawMode(m fs.FileMode) uint32 {
+	const folder, regular, link, sticky = 0o040000, 0o100000, 0o120000, 0o1000
+	raw := uint32(m.Perm())
+	switch {
+	case m.IsDir():
+		raw |= folder
+	case m&fs.ModeSymlink != 0:
+		raw |= link
+	default:
+		raw |= regular
+	}
+	if m&fs.ModeSticky != 0 {
+		raw |= sticky
+	}
+	return raw
 }
 
 // hide is a writer that shows paths of the real machine as the simulated one's.
