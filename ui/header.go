@@ -234,16 +234,28 @@ func noticesOf(m *Model, now time.Time, rows int) []line {
 		}
 		text := sourceNotice(s, many[s.Kind] > 1, now)
 		if rows == 1 {
-			out = append(out, append(ln(sp(tokCrit, " ✖ ")), text...))
+			out = append(out, append(ln(sp(tokCrit, " ✖ ")), text.middle(m.w-4)...))
 			continue
 		}
-		wrapped := hangingLine(ln(sp(tokCrit, " ✖ ")), text, max(m.w-1, 20))
-		if len(wrapped) > rows {
-			wrapped = append(wrapped[:rows-1], wrapped[rows-1].dotted(m.w-4))
-		}
-		out = append(out, wrapped...)
+		out = append(out, noticeLines(text, rows, max(m.w-1, 20))...)
 	}
 	return out
+}
+
+// noticeLines is a notice in at most some rows. What is left out is left out of its middle:
+// an error says where it was at its beginning, and what it is at its end.
+func noticeLines(text line, rows, w int) []line {
+	head := ln(sp(tokCrit, " ✖ "))
+	out := hangingLine(head, text, w)
+	if len(out) > rows {
+		out = hangingLine(head, text.middle(rows*(w-3)-w/4), w)
+	}
+	return out[:min(len(out), rows)]
+}
+
+// sourceError is why a source fails, without its name: that stands beside it.
+func sourceError(s fleet.SourceStatus) string {
+	return strings.TrimPrefix(s.Error, s.Kind+" "+s.Name+": ")
 }
 
 func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
@@ -261,7 +273,7 @@ func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
 		out = out.put(tokDim, ", nothing seen yet")
 	}
 	if s.Error != "" {
-		out = out.put(tokDim, ": ").put(tokText, strings.TrimPrefix(s.Error, s.Kind+" "+s.Name+": "))
+		out = out.put(tokDim, ": ").put(tokText, sourceError(s))
 	}
 	return out
 }

@@ -100,6 +100,7 @@ func (k *KeyMap) enable(s situation) {
 	k.Log.Prev.SetEnabled(text && s.searched)
 	k.Screen.Filter.SetEnabled(s.focus == paneList)
 	k.Screen.Copy.SetEnabled(s.selected)
+	k.Screen.Enter.SetEnabled(s.selected)
 	k.Screen.Back.SetEnabled(true)
 	for _, b := range []*key.Binding{&k.Tabs.Overview, &k.Tabs.Logs, &k.Tabs.Metrics, &k.Tabs.Changes, &k.Tabs.Inspect} {
 		b.SetEnabled(s.selected)

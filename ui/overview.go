@@ -21,7 +21,7 @@ func overview(s subject, w, h int) []line {
 	out = append(out, suspectLines(svc, w)...)
 	out = append(out, offerLines(s.offers, w)...)
 	out = append(out, nil)
-	out = append(out, releaseLines(svc, s.now, w)...)
+	out = append(out, releaseLines(svc, unseen(s.snap), s.now, w)...)
 	out = append(out, nil)
 	out = append(out, instanceLines(svc, s.now, w)...)
 	return append(out, overviewRest(s, w, h-len(out)-1)...)
@@ -67,9 +67,25 @@ func reasonLines(svc *fleet.Service, now time.Time, w int) []line {
 	return out
 }
 
-func releaseLines(svc *fleet.Service, now time.Time, w int) []line {
+// unseen are the hosts that can not be seen.
+func unseen(snap *fleet.Snapshot) string {
+	var out []string
+	if snap != nil {
+		for _, h := range snap.Hosts {
+			if !h.Up {
+				out = append(out, h.Name)
+			}
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func releaseLines(svc *fleet.Service, blind string, now time.Time, w int) []line {
 	r := &svc.Releases
-	running := "running"
+	running, nothing := "running", "nothing runs"
+	if blind != "" {
+		nothing = "nothing is seen to run, and " + blind + " can not be seen"
+	}
 	if r.Mixed {
 		running = "newest"
 	}
@@ -79,7 +95,7 @@ func releaseLines(svc *fleet.Service, now time.Time, w int) []line {
 		absent  string
 	}{
 		{"desired", r.Desired, "nothing says what should run"},
-		{running, r.Running, "nothing runs"},
+		{running, r.Running, nothing},
 		{"previous", r.Previous, "no earlier good release is known"},
 	}
 	version, old := 5, 3

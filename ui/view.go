@@ -53,7 +53,7 @@ func (m *Model) compose() []line {
 	frame := make([]line, m.h)
 	a := m.arrange()
 	if a.tooSmall {
-		frame[m.h/2] = ln(sp(tokWarn, "terminal too small"), sp(tokDim, " "+itoa(m.w)+"x"+itoa(m.h)))
+		frame[m.h/2] = ln(sp(tokWarn, "terminal too small"), sp(tokDim, " "+itoa(m.w)+"x"+itoa(m.h)+", needs "+itoa(minWidth)+"x"+itoa(minHeight)))
 		return frame
 	}
 	frame[0] = header(m, m.w, now)
@@ -158,7 +158,7 @@ func (m *Model) emptyLines(now time.Time) []line {
 		case s.State == fleet.SourceConnecting:
 			row = row.put(tokInfo, "◌ connecting…")
 		case troubled(s, now):
-			row = row.put(tokCrit, "✖ ").put(tokText, s.Error)
+			row = row.put(tokCrit, "✖ ").put(tokText, sourceError(s))
 		default:
 			row = row.put(tokOK, "● ok ").put(tokDim, s.Detail)
 		}
