@@ -70,7 +70,8 @@ func (p probe) run(ctx context.Context, cmd remote.Command) ([]byte, error) {
 }
 
 func (p probe) text(ctx context.Context, argv ...string) (string, error) {
-	out, err := p.run(ctx, remote.Command{Argv: argv})
+	// What it says is read: in a language that is known.
+	out, err := p.run(ctx, remote.Command{Argv: argv, Env: map[string]string{"LC_ALL": "C"}})
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -80,6 +81,7 @@ type engine struct {
 	Name           string
 	ServerVersion  string
 	ServerErrors   []string
+	DockerRootDir  string
 	RegistryConfig struct {
 		IndexConfigs map[string]struct{ Secure bool }
 	}

@@ -56,6 +56,7 @@ type engineHost struct {
 	after    func(*fleet.Instance) // what becomes of the container when it is made again
 	compose  string
 	engine   string
+	root     string // the engine's own folder
 	full     bool // no space is left on its disk
 	made     int
 }
@@ -77,7 +78,7 @@ func newStage(t *testing.T, home string, names ...string) *stage {
 	t.Setenv("GIT_AUTHOR_NAME", "ci")
 	t.Setenv("GIT_AUTHOR_EMAIL", "ci@lab")
 	s := &stage{
-		t: t, dir: t.TempDir(), cfg: DefaultConfig(), history: []string{"0.4.2", "0.4.1", "0.4.0"},
+		t: t, dir: plainFolder(t), cfg: DefaultConfig(), history: []string{"0.4.2", "0.4.1", "0.4.0"},
 		registry: map[string]string{"0.4.0": digestOf("0.4.0"), "0.4.1": digestOf("0.4.1"), "0.4.2": digestOf("0.4.2")},
 		metrics:  map[fleet.MetricName]fleet.Metric{}, blind: map[string]string{},
 	}
@@ -90,6 +91,20 @@ func newStage(t *testing.T, home string, names ...string) *stage {
 		s.addHost(name, home == HomeGit)
 	}
 	return s
+}
+
+// label changes a label of the container on the first host.
+func (s *stage) label(name, value string) { s.hosts[0].instance.Labels[name] = value }
+
+// plainFolder is a folder whose path has no comma in it: Compose's labels separate paths by them.
+func plainFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "stage-") //nolint:usetesting // its folders bear the test's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 func (s *stage) git(dir string, args ...string) string {
@@ -218,7 +233,7 @@ func (h *engineHost) docker(argv []string) (remote.Result, error) {
 			return printed(map[string]any{"ServerErrors": []string{h.engine}})
 		}
 		insecure := map[string]any{"registry.lab:5000": map[string]bool{"Secure": false}}
-		return printed(map[string]any{"ID": "ABCD:" + h.Name(), "ServerVersion": "29.0.1", "RegistryConfig": map[string]any{"IndexConfigs": insecure}})
+		return printed(map[string]any{"ID": "ABCD:" + h.Name(), "ServerVersion": "29.0.1", "DockerRootDir": h.root, "RegistryConfig": map[string]any{"IndexConfigs": insecure}})
 	case "image inspect":
 		digest, ok := h.images[tag]
 		if !ok {

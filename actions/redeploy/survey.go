@@ -135,6 +135,10 @@ func (p *planner) checkFolder(ctx context.Context, s *survey) bool {
 		s.fail("project", "%s is not there any more: %v: say where it is in [actions.redeploy.services.%s] dir", dir, err, p.t.key.Name)
 		return false
 	}
+	if err := p.checkLabels(ctx, s); err != nil {
+		s.fail("project", "%v; if it is right, say dir, files and env_files in [actions.redeploy.services.%s]", err, p.t.key.Name)
+		return false
+	}
 	root := s.place.checkout
 	if root == "" {
 		root = dir

@@ -26,6 +26,9 @@ const (
 // containers' labels and end in paths and argv.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
+// imagePattern is what the repository of an image may be called: it stands in argv.
+var imagePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
+
 // target is the service to redeploy and where it runs.
 type target struct {
 	key     fleet.ServiceKey
@@ -42,7 +45,8 @@ type place struct {
 	dir      string
 	files    []string
 	envFiles []string
-	checkout string // from the config; "" is found out
+	told     []string // those paths that only the labels tell of
+	checkout string   // from the config; "" is found out
 	from     fleet.Release
 	numbers  map[string]bool // of the instances: a left-over of a re-creation has the number of another
 }
@@ -132,6 +136,9 @@ func (t *target) add(cfg *Config, in fleet.Instance) error {
 	if in.Release.Image == "" || in.Release.Tag == "" {
 		return fmt.Errorf("%s on %s was started by digest, not by tag: there is no tag to put back", in.Name, in.Host)
 	}
+	if !imagePattern.MatchString(in.Release.Image) || !tagGrammar.MatchString(in.Release.Tag) {
+		return fmt.Errorf("%s on %s runs %q, which is no name of an image", in.Name, in.Host, remote.Clean(in.Release.Ref()))
+	}
 	if in.Release.Image != t.image {
 		return fmt.Errorf("its instances run different images: %s and %s", t.image, in.Release.Image)
 	}
@@ -143,6 +150,12 @@ func (t *target) add(cfg *Config, in fleet.Instance) error {
 		if p.project != project(cfg, t.key, in) {
 			return fmt.Errorf("on %s it is in two Compose projects, %s and %s: say which in [actions.redeploy.services.%s] project",
 				in.Host, p.project, in.Subject.Project, t.key.Name)
+		}
+		if other, err := newPlace(cfg, t.key, t.service, in); err != nil {
+			return err
+		} else if other.dir != p.dir || !slices.Equal(other.files, p.files) || !slices.Equal(other.envFiles, p.envFiles) {
+			return fmt.Errorf("on %s its containers tell of different Compose files: say dir, files and env_files in [actions.redeploy.services.%s]",
+				in.Host, t.key.Name)
 		}
 		if in.Life.CreatedAt.After(p.from.At) {
 			p.from = fromOf(in)
@@ -175,23 +188,15 @@ func fromOf(in fleet.Instance) fleet.Release {
 func newPlace(cfg *Config, key fleet.ServiceKey, service string, in fleet.Instance) (*place, error) {
 	o := cfg.Services[key.Name]
 	p := &place{
-		host: in.Host, project: project(cfg, key, in), dir: o.Dir, files: o.Files, envFiles: o.EnvFiles,
+		host: in.Host, project: project(cfg, key, in), dir: o.Dir,
 		checkout: o.Checkout, from: fromOf(in), numbers: map[string]bool{in.Labels[labelNumber]: true},
 	}
 	if p.dir == "" {
 		p.dir = in.Labels[labelDir]
+		p.told = append(p.told, p.dir)
 	}
-	if len(p.files) == 0 {
-		p.files = split(in.Labels[labelFiles])
-	}
-	if len(p.envFiles) == 0 {
-		p.envFiles = split(in.Labels[labelEnvFiles])
-	}
-	for i, f := range p.files {
-		if !path.IsAbs(f) {
-			p.files[i] = path.Join(p.dir, f)
-		}
-	}
+	p.files = p.paths(o.Files, in.Labels[labelFiles])
+	p.envFiles = p.paths(o.EnvFiles, in.Labels[labelEnvFiles])
 	switch {
 	case !namePattern.MatchString(p.project) || !namePattern.MatchString(service):
 		return nil, fmt.Errorf("%s on %s has no usable Compose project and service", in.Name, in.Host)
@@ -201,6 +206,25 @@ func newPlace(cfg *Config, key fleet.ServiceKey, service string, in fleet.Instan
 		return nil, fmt.Errorf("%s on %s does not say its Compose files: say them in [actions.redeploy.services.%s] files", in.Name, in.Host, key.Name)
 	}
 	return p, nil
+}
+
+// paths are those of the config, else those of a label, below the project's folder.
+func (p *place) paths(configured []string, label string) []string {
+	list := configured
+	if len(list) == 0 {
+		list = split(label)
+	}
+	var out []string
+	for _, f := range list {
+		if !path.IsAbs(f) {
+			f = path.Join(p.dir, f)
+		}
+		out = append(out, f)
+	}
+	if len(configured) == 0 {
+		p.told = append(p.told, out...)
+	}
+	return out
 }
 
 func split(list string) []string {
