@@ -227,16 +227,22 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	defer context.AfterFunc(ctx, func() {
 		_, _ = fmt.Fprintln(a.Stderr, "nexops: stopping: a step that changes something is let finish; interrupt again to leave it, which then nobody watches")
 	})()
-	outcome, reasons := actions.OutcomeUnknown, []string(nil)
+	outcome, reasons, locked := actions.OutcomeUnknown, []string(nil), false
 	for e := range events {
 		if text := eventText(e, plan); text != "" {
 			_, _ = fmt.Fprintln(a.Stdout, ui.Sanitize(text))
 		}
+		locked = locked || e.Kind == actions.EventLocked
 		if e.Kind == actions.EventEnded {
 			outcome, reasons = e.Outcome, e.Reasons
 		}
 	}
-	return outcomeError(outcome, reasons)
+	err = outcomeError(outcome, reasons)
+	var exit *ExitError
+	if !locked && errors.As(err, &exit) {
+		exit.Code = ExitRefused // somebody else holds the lock: nothing began
+	}
+	return err
 }
 
 func eventText(e actions.Event, plan *actions.Plan) string {
