@@ -165,7 +165,7 @@ func (r *repo) git(ctx context.Context, stdin []byte, env []string, args ...stri
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // argv of our own making
 	cmd.Env = append(slices.Clone(r.environ), env...)
 	cmd.Stdin = bytes.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr head
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// A session of its own: ssh finds no terminal to ask on, and all that git started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -177,8 +177,31 @@ func (r *repo) git(ctx context.Context, stdin []byte, env []string, args ...stri
 		}
 		return stdout.String(), &gitError{what: args[0], stderr: stderr.String(), err: err}
 	}
+	if stdout.more {
+		return "", &gitError{what: args[0], err: fmt.Errorf("more than %d MiB came", maxGitOutput>>20)}
+	}
 	return stdout.String(), nil
 }
+
+// maxGitOutput bounds what is kept of one call: what others push is not ours to trust.
+const maxGitOutput = 4 << 20
+
+// head keeps the beginning of what is written to it.
+type head struct {
+	kept bytes.Buffer // not embedded: its ReadFrom would know no bound
+	more bool
+}
+
+// Write takes the next bytes.
+func (h *head) Write(p []byte) (int, error) {
+	keep := min(len(p), maxGitOutput-h.kept.Len())
+	h.more = h.more || keep < len(p)
+	_, _ = h.kept.Write(p[:keep])
+	return len(p), nil
+}
+
+// String is what was kept.
+func (h *head) String() string { return h.kept.String() }
 
 func (r *repo) line(ctx context.Context, args ...string) (string, error) {
 	out, err := r.git(ctx, nil, nil, args...)

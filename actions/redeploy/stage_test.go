@@ -57,7 +57,7 @@ type engineHost struct {
 	compose  string
 	engine   string
 	root     string // the engine's own folder
-	full     bool // no space is left on its disk
+	full     bool   // no space is left on its disk
 	made     int
 }
 
