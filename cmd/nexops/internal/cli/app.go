@@ -170,6 +170,9 @@ func (a *App) open(f *flags) (*console.Console, func(), error) {
 }
 
 func (a *App) openWith(f *flags, cfg *config.Config) (*console.Console, func(), error) {
+	if err := a.place().Own(); err != nil {
+		return nil, nil, &ExitError{Code: ExitConfig, Err: err}
+	}
 	redact := actions.NewRedactor()
 	log, closeLog, err := a.openLog(f.logLevel, redact)
 	if err != nil {

@@ -51,6 +51,9 @@ func (a *App) journalCommand(_ *flags) *cobra.Command {
 }
 
 func (a *App) openJournal() (*actions.Journal, error) {
+	if err := a.place().Own(); err != nil {
+		return nil, &ExitError{Code: ExitConfig, Err: err}
+	}
 	j, err := actions.OpenJournal(a.place().State() + "/journal")
 	if err != nil {
 		return nil, &ExitError{Code: 1, Err: err}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Env is the environment that decides where things are.
@@ -60,7 +61,33 @@ func (e Env) own(variable, fallback string) string {
 	if dir := e.dir(variable, fallback); dir != "" {
 		return filepath.Join(dir, "nexops")
 	}
+	return e.shared()
+}
+
+// shared is where everything is when nobody says where home is: among everybody's files.
+func (e Env) shared() string {
 	return filepath.Join(os.TempDir(), fmt.Sprintf("nexops-%d", os.Getuid()))
+}
+
+// Own makes sure that a folder among everybody's files is ours alone: somebody else may have put
+// one there first, to read or change what is written to it.
+func (e Env) Own() error {
+	if e.State() != e.shared() && e.Cache() != e.shared() {
+		return nil
+	}
+	dir := e.shared()
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("state folder: %w", err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !ok || int(stat.Uid) != os.Getuid() {
+		return fmt.Errorf("state folder %s: it is not ours alone: remove it, or set HOME or XDG_STATE_HOME and XDG_CACHE_HOME", dir)
+	}
+	return nil
 }
 
 // dir is an XDG base folder. The specification has relative values ignored.

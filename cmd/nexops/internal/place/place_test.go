@@ -61,3 +61,38 @@ func TestFoldersWithoutAHome(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Without a home everything is in the folder for everybody's files, where somebody may have been faster.
+func TestSharedFolderIsOursAlone(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	e := env("", nil)
+	if err := e.Own(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Own(); err != nil {
+		t.Errorf("the second time: %v", err)
+	}
+	info, err := os.Stat(e.State())
+	if err != nil || info.Mode().Perm() != 0o700 || filepath.Dir(e.State()) != tmp {
+		t.Errorf("%s: %v, %v", e.State(), info, err)
+	}
+	if err := os.Chmod(e.State(), 0o755); err != nil { //nolint:gosec // the fault
+		t.Fatal(err)
+	}
+	if err := e.Own(); err == nil {
+		t.Error("others may read it, and it is taken")
+	}
+	if err := os.RemoveAll(e.State()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), e.State()); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Own(); err == nil {
+		t.Error("it leads elsewhere, and it is taken")
+	}
+	if err := env(t.TempDir(), nil).Own(); err != nil {
+		t.Errorf("with a home: %v", err)
+	}
+}
