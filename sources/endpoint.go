@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -220,7 +221,7 @@ func (t *Transport) TLS() (*tls.Config, error) {
 		InsecureSkipVerify: e.InsecureSkipVerify, //nolint:gosec // the config asks for it by that name
 	}
 	if e.CAFile != "" {
-		pem, err := os.ReadFile(e.CAFile)
+		pem, err := os.ReadFile(home(e.CAFile))
 		if err != nil {
 			return nil, fmt.Errorf("ca_file: %w", err)
 		}
@@ -230,13 +231,23 @@ func (t *Transport) TLS() (*tls.Config, error) {
 		}
 	}
 	if e.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(e.CertFile, e.KeyFile)
+		cert, err := tls.LoadX509KeyPair(home(e.CertFile), home(e.KeyFile))
 		if err != nil {
 			return nil, fmt.Errorf("cert_file %s, key_file %s: %w", e.CertFile, e.KeyFile, err)
 		}
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	return cfg, nil
+}
+
+// home replaces a leading "~/", as everywhere in the config.
+func home(path string) string {
+	rest, ok := strings.CutPrefix(path, "~/")
+	dir, err := os.UserHomeDir()
+	if !ok || err != nil {
+		return path
+	}
+	return filepath.Join(dir, rest)
 }
 
 func (t *Transport) transport() (*http.Transport, error) {
