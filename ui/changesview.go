@@ -19,6 +19,9 @@ func changesView(s subject, journal []string, w int) []line {
 	for i := range s.service.Changes {
 		out = append(out, changeLine(s, &s.service.Changes[i], who).truncate(w))
 	}
+	if other := elsewhereLines(s, w, elsewhereMany); len(other) > 0 {
+		out = append(append(out, nil), other...)
+	}
 	if len(journal) > 0 {
 		out = append(out, nil, ln(sp(tokDim, "journal")))
 		for _, e := range journal {

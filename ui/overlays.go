@@ -148,6 +148,9 @@ func (m *Model) helpLines(w int) []line {
 			}
 		}
 	}
+	if airy {
+		out = append(out, nil)
+	}
 	out = append(out, m.offLines(w)...)
 	return append(out, ln(sp(tokFaint, "greyed: not here and now · a capital letter shows its plan first")).truncate(w))
 }

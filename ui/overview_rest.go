@@ -13,6 +13,7 @@ const (
 	overviewLogRows   = 12
 	fewErrors         = 3
 	elsewhereRows     = 3
+	elsewhereMany     = 12
 	elsewhereAge      = 24 * time.Hour
 )
 
@@ -22,7 +23,7 @@ func overviewRest(s subject, w, room int) []line {
 	if room < 6 || w < 60 {
 		return nil
 	}
-	other := elsewhereLines(s, w)
+	other := elsewhereLines(s, w, elsewhereRows)
 	rows := 5
 	if room < 4+len(other)+rows {
 		other = nil
@@ -48,8 +49,8 @@ func overviewCharts(s subject, w, rows int) []line {
 	return append([]line{nil}, metricBand(s, names, len(names), w, rows)...)
 }
 
-// elsewhereLines are the newest changes of other services and of hosts.
-func elsewhereLines(s subject, w int) []line {
+// elsewhereLines are the newest changes of a day of other services and of hosts.
+func elsewhereLines(s subject, w, rows int) []line {
 	if s.snap == nil {
 		return nil
 	}
@@ -57,7 +58,7 @@ func elsewhereLines(s subject, w int) []line {
 	var found []*fleet.Change
 	for i := range s.snap.Changes {
 		c := &s.snap.Changes[i]
-		if s.now.Sub(c.At) > elsewhereAge || len(found) == elsewhereRows {
+		if s.now.Sub(c.At) > elsewhereAge || len(found) == rows {
 			break
 		}
 		told := slices.ContainsFunc(found, func(f *fleet.Change) bool {
