@@ -84,7 +84,7 @@ func suspectFromState(svc *Service, now time.Time) *Suspect {
 			if c.Kind == ChangeRestart || c.At.After(onset.Add(time.Minute)) || onset.Sub(c.At) > suspectWindow {
 				continue
 			}
-			return &Suspect{Onset: onset, Change: c, Text: fmt.Sprintf("likely %s: %s since", changeWords(c, now), r.Text)}
+			return &Suspect{Onset: onset, Change: c, Text: fmt.Sprintf("likely %s: %s since then", changeWords(c, now), r.Text)}
 		}
 		return nil
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/redeploy"
+	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
 	"github.com/nexgate-hq/nexops/sources"
 	"github.com/nexgate-hq/nexops/sources/docker"
@@ -11,8 +12,12 @@ import (
 	"github.com/nexgate-hq/nexops/sources/prometheus"
 )
 
-// dockerKind is the kind of source that opens when there is no config.
-const dockerKind = "docker"
+// localSource is what opens when there is no config: the Docker Engine of this machine.
+func localSource(getenv func(string) string) config.Source {
+	cfg := docker.DefaultConfig()
+	cfg.Socket = docker.DefaultSocket(getenv)
+	return config.Source{Kind: "docker", Name: "docker", Config: cfg}
+}
 
 // kinds are all that nexops can look at and do. A new source or action is one line here.
 func kinds() console.Kinds {

@@ -25,7 +25,7 @@ func run() int {
 		home = "" // no home is no mistake: then nothing is looked for in it
 	}
 	app := cli.App{
-		Version: version(), Kinds: kinds(), Demo: startDemo, DockerKind: dockerKind,
+		Version: version(), Kinds: kinds(), Demo: startDemo, Local: localSource,
 		Getenv: os.Getenv, Environ: os.Environ(), Home: home,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Now: time.Now,
 	}

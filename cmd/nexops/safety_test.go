@@ -66,3 +66,105 @@ func everyFile(t *testing.T, folders ...string) map[string]string {
 	}
 	return out
 }
+
+const (
+	canary = "canary-4711-bird"    // a secret that the config names
+	token  = "ghp-4712-token-bird" // what somebody has put into a URL
+	inEnv  = "not-for-screens"     // part of every secret in the simulated containers' environment
+)
+
+// withSecrets changes an estate's config to one that names a secret, and gives its path.
+func withSecrets(t *testing.T, config string, change ...string) string {
+	t.Helper()
+	text, err := os.ReadFile(config) //nolint:gosec // the estate's own
+	if err != nil {
+		t.Fatal(err)
+	}
+	change = append([]string{"poll   = \"3s\"\nwindow", "username = \"nexops\"\npassword = \"env:NEXOPS_CANARY\"\npoll   = \"3s\"\nwindow"}, change...)
+	path := filepath.Join(t.TempDir(), "config.toml")
+	changed := strings.NewReplacer(change...).Replace(string(text))
+	if strings.Count(changed, "NEXOPS_CANARY") != 1 {
+		t.Fatalf("the secret has no place in\n%s", text)
+	}
+	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// quiet fails the test when a secret is in a text.
+func quiet(t *testing.T, what, text string) {
+	t.Helper()
+	for _, secret := range []string{canary, token, inEnv} {
+		if i := strings.Index(text, secret); i >= 0 {
+			t.Errorf("%s holds %s: ...%s", what, secret, text[max(0, i-200):i+len(secret)])
+		}
+	}
+}
+
+// TestSecretsAreShownNowhere plants secrets where an estate has them, and looks for them wherever nexops
+// shows or writes anything.
+func TestSecretsAreShownNowhere(t *testing.T) {
+	e, nexops := estate(t, "bad-deploy")
+	home := t.TempDir()
+	run := func(config string, args ...string) (string, int) {
+		cmd := nexops(append([]string{"--log-level", "debug", "--env", "prod"}, args...)...)
+		cmd.Args[2] = config
+		cmd.Env = append(cmd.Env, "NEXOPS_CANARY="+canary, "XDG_STATE_HOME="+home)
+		return output(t, cmd)
+	}
+
+	// A step says the secret: the repository refuses the push and tells why.
+	hook := filepath.Join(e.GitPath(), "hooks", "pre-receive")
+	if err := os.MkdirAll(filepath.Dir(hook), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho \"refused, said "+canary+"\" >&2\nexit 1\n"), 0o700); err != nil { //nolint:gosec // a hook is run
+		t.Fatal(err)
+	}
+	config := withSecrets(t, e.ConfigPath())
+	out, code := run(config, "redeploy", "ai", "--confirm", "ai@prod")
+	quiet(t, "redeploy", out)
+	if code != 3 || !strings.Contains(out, "said [redacted]") {
+		t.Errorf("redeploy: exit code %d, %s", code, out)
+	}
+
+	// A URL holds one, and the plan shows what would be run and what failed.
+	url := "https://" + token + "@127.0.0.1:1/infra.git"
+	config2 := withSecrets(t, e.ConfigPath(), `git_url  = "`+e.GitPath(), `git_url  = "`+url)
+	for _, args := range [][]string{
+		{"plan", "redeploy", "ai"}, {"plan", "redeploy", "ai", "-o", "json"}, {"redeploy", "ai", "--confirm", "ai@prod"},
+		{"status", "-o", "json"}, {"journal"}, {"journal", "-o", "yaml"}, {"logs", "nexgate-backend", "-n", "50"},
+	} {
+		out, code := run(config2, args...)
+		quiet(t, strings.Join(args, " "), out)
+		if code == 64 || code == 78 || len(out) == 0 {
+			t.Errorf("%v: exit code %d, %s", args, code, out)
+		}
+	}
+
+	// The screen shows the whole record of a container.
+	cmd := nexops("--env", "prod", "--log-level", "debug")
+	cmd.Args[2] = config2
+	cmd.Env = append(cmd.Env, "NEXOPS_CANARY="+canary, "XDG_STATE_HOME="+home)
+	term := ptytest.Start(t, cmd, 160, 48)
+	term.WaitFor(within, "nexgate-backend", "hosts 2/2")
+	term.Type("/", "nexgate-backend", ptytest.Enter, "i")
+	term.WaitFor(within, `"Id"`)
+	term.Type(ptytest.Enter, "/", "DB_PASSWORD", ptytest.Enter)
+	term.WaitFor(within, "DB_PASSWORD=[redacted]")
+	term.Type(ptytest.CtrlC)
+	term.WaitEnd(within)
+	quiet(t, "the screen", string(term.Raw()))
+
+	files := everyFile(t, home)
+	if len(files) < 2 {
+		t.Errorf("neither journal nor log: %v", files)
+	}
+	for path, text := range files {
+		quiet(t, path, text)
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: others may read it: %v, %v", path, info.Mode(), err)
+		}
+	}
+}

@@ -59,6 +59,11 @@ func (c *Config) Validate() []error {
 	return errs
 }
 
+// DefaultConfig is what an empty table means.
+func DefaultConfig() *Config {
+	return &Config{Socket: defaultSocket, Poll: remote.Duration(defaultPoll)}
+}
+
 func checkSocket(key, path string) error {
 	switch {
 	case strings.HasPrefix(path, "unix://"):

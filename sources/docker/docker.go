@@ -21,11 +21,9 @@ const (
 // Kind is the "docker" sort of source: one for each host.
 func Kind() sources.Kind {
 	return sources.Kind{
-		Name: kindName,
-		NewConfig: func() sources.Config {
-			return &Config{Socket: defaultSocket, Poll: remote.Duration(defaultPoll)}
-		},
-		Build: build,
+		Name:      kindName,
+		NewConfig: func() sources.Config { return DefaultConfig() },
+		Build:     build,
 	}
 }
 

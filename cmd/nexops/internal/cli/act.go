@@ -71,7 +71,7 @@ The policy of the environment decides what has to be said: --yes where it asks f
 
 Exit codes: 0 good; 1 refused, nothing was done; 2 degraded; 3 failed or cancelled;
 4 unknown; 64 wrong usage; 78 wrong config; 130 interrupted before it began.`,
-		Args: exactArgs(1, "a SERVICE"),
+		Args: exactArgs(1, "a SERVICE"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withPlan(cmd.Context(), f, p, "redeploy", args[0], func(ctx context.Context, c *console.Console, plan *actions.Plan) error {
 				return a.execute(ctx, c, plan, actions.Confirmation{Yes: p.yes, Typed: p.confirm})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -53,8 +54,8 @@ type App struct {
 	Kinds   console.Kinds
 	// Demo starts the estate in memory.
 	Demo func(ctx context.Context, o DemoOptions) (Demo, error)
-	// DockerKind is the kind of source that opens when there is no config.
-	DockerKind string
+	// Local is the source that opens when there is no config.
+	Local func(getenv func(string) string) config.Source
 
 	Getenv         func(string) string
 	Environ        []string
@@ -81,6 +82,7 @@ type flags struct {
 	config   string
 	env      string
 	logLevel string
+	demo     bool // what is done in the demo has a journal of its own
 }
 
 // Main runs the program and gives its exit code.
@@ -134,17 +136,21 @@ Without a config file it opens on this machine's Docker Engine.`,
 	return root
 }
 
+// stateDir is where the journal and the locks are. Those of the demo are apart: its "prod" is not the real one.
+func (a *App) stateDir(f *flags) string {
+	if f.demo {
+		return filepath.Join(a.place().State(), "demo")
+	}
+	return a.place().State()
+}
+
 func (a *App) place() place.Env { return place.Env{Getenv: a.Getenv, Home: a.Home} }
 
 // load reads the config; without any it is the local Docker Engine.
 func (a *App) load(f *flags) (*config.Config, error) {
 	path, err := a.place().Config(f.config)
 	if errors.Is(err, place.ErrNoConfig) {
-		cfg, ok := console.LocalConfig(a.Kinds, a.DockerKind)
-		if !ok {
-			return nil, &ExitError{Code: ExitConfig, Err: err}
-		}
-		return cfg, nil
+		return console.LocalConfig(a.Kinds, a.Local(a.Getenv)), nil
 	}
 	if err != nil {
 		return nil, &ExitError{Code: ExitConfig, Err: err}
@@ -183,7 +189,7 @@ func (a *App) openWith(f *flags, cfg *config.Config) (*console.Console, func(), 
 	opts.LookupEnv = func(name string) (string, bool) { v := a.Getenv(name); return v, v != "" }
 	c, err := console.Open(console.Options{
 		Config: cfg, Environment: f.env, Kinds: a.Kinds, Remote: opts, Now: a.Now, Log: log, Who: who(),
-		CacheDir: a.place().Cache(), StateDir: a.place().State(), Redact: redact,
+		CacheDir: a.place().Cache(), StateDir: a.stateDir(f), Redact: redact,
 	})
 	if err != nil {
 		closeLog()

@@ -106,7 +106,11 @@ func entryText(e actions.Entry, outputs bool) string {
 	at := e.At.UTC().Format("2006-01-02 15:04:05Z ")
 	switch {
 	case e.Kind == actions.EntryPlan && e.Record != nil:
-		return fmt.Sprintf("%s%s  %s  by %s", at, e.Plan, e.Record.Title, e.Record.Who)
+		why := ""
+		if e.Record.Why != "" {
+			why = ": " + e.Record.Why
+		}
+		return fmt.Sprintf("%s%s  %s  by %s%s", at, e.Plan, e.Record.Title, e.Record.Who, why)
 	case e.Kind == actions.EntryOutcome && e.Outcome != nil:
 		return strings.TrimRight(fmt.Sprintf("%s%s  %s  %s", at, e.Plan, e.Outcome.Outcome, strings.Join(e.Outcome.Reasons, "; ")), " ")
 	case e.Kind == actions.EntryRefused:

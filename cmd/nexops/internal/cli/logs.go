@@ -32,7 +32,7 @@ func (a *App) logsCommand(f *flags) *cobra.Command {
 Control characters in the lines are made visible, so that a log can never drive the terminal.
 Exit codes: 0 fine; 1 the log could not be read; 64 wrong usage or no such service;
 78 wrong config; 130 interrupted before the service was found.`,
-		Args: exactArgs(1, "SERVICE"),
+		Args: exactArgs(1, "SERVICE"), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.logs(cmd.Context(), f, l, args[0]) },
 	}
 	cmd.Flags().BoolVarP(&l.follow, "follow", "f", false, "go on with new lines, across restarts and re-creations")

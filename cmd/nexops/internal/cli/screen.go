@@ -71,7 +71,7 @@ speak the real protocols on loopback, and actions work in it. Nothing outside is
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withDemo(cmd.Context(), o, func(ctx context.Context, d Demo) error {
 				df := *f
-				df.config = d.ConfigPath()
+				df.config, df.demo = d.ConfigPath(), true
 				if df.env == "" {
 					df.env = "prod"
 				}

@@ -6,12 +6,8 @@ import (
 	"github.com/nexgate-hq/nexops/remote"
 )
 
-// LocalConfig is the estate of somebody who has written no config yet: the Docker Engine of this machine.
-func LocalConfig(kinds Kinds, dockerKind string) (*config.Config, bool) {
-	kind, ok := kinds.source(dockerKind)
-	if !ok {
-		return nil, false
-	}
+// LocalConfig is the estate of somebody who has written no config yet: this machine, as one source sees it.
+func LocalConfig(kinds Kinds, source config.Source) *config.Config {
 	const name = "local"
 	return &config.Config{
 		Path: "(no config file)",
@@ -21,9 +17,9 @@ func LocalConfig(kinds Kinds, dockerKind string) (*config.Config, bool) {
 			Hosts:      map[string]remote.Config{name: {Address: remote.LocalAddress}},
 			UI:         config.UI{Theme: "auto", Mouse: true, LogLines: 50_000},
 		},
-		Sources: []config.Source{{Kind: dockerKind, Name: dockerKind, Config: kind.NewConfig()}},
+		Sources: []config.Source{source},
 		Actions: defaults(kinds),
-	}, true
+	}
 }
 
 func defaults(kinds Kinds) map[string]any {
