@@ -182,6 +182,16 @@ func TestUnreachableHostHidesItsOwnAlarmsButNotTheRow(t *testing.T) {
 	}
 }
 
+func TestDesiredServiceWhereAHostCannotBeSeenIsUnknown(t *testing.T) {
+	h := git(history("ai", "1.0.0"))
+	if svc := service(t, Join(prod(docker("prod-1"), h)), "ai"); svc.Health != HealthUnknown || len(svc.Reasons) != 0 {
+		t.Errorf("%s %s", svc.Health, codes(svc))
+	}
+	if svc := service(t, Join(prod(docker("prod-1"), docker("prod-2"), h)), "ai"); svc.Health != HealthDown {
+		t.Errorf("%s", svc.Health)
+	}
+}
+
 func TestStaleMetricsRaiseNothing(t *testing.T) {
 	p := prom(metric("ai", MetricErrorRatio, .001, .5))
 	p.Status.LastSuccess = ago(2 * time.Minute)

@@ -91,18 +91,23 @@ func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
 // absent is for a service that git desires and nobody runs. It says so only when
 // every host of the environment could be seen.
 func (j *joiner) absent(r *row) []Reason {
-	for _, h := range j.hosts {
-		if h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen) {
-			return nil
-		}
-	}
-	if r.svc.Releases.Desired.IsZero() {
+	if !j.allSeen() || r.svc.Releases.Desired.IsZero() {
 		return nil
 	}
 	return []Reason{{
 		Code: "not_running", Severity: SeverityWarning, Source: r.desiredBy,
 		Text: "desired " + r.svc.Releases.Desired.Version() + ", no instance on any host",
 	}}
+}
+
+// allSeen reports whether every host of the environment can be seen now.
+func (j *joiner) allSeen() bool {
+	for _, h := range j.hosts {
+		if h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen) {
+			return false
+		}
+	}
+	return true
 }
 
 func (j *joiner) instanceReasons(in *Instance, r *row, t Thresholds) []Reason {
