@@ -4,6 +4,7 @@ package ptytest
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -60,8 +61,12 @@ func Start(t *testing.T, cmd *exec.Cmd, cols, rows int) *Terminal {
 		_ = cmd.Process.Kill()
 		<-p.done
 		_ = f.Close()
-		_ = p.screen.Close()
+		// The end of its answers first: Close and Read of the emulator know nothing of each other.
+		if answers, ok := p.screen.InputPipe().(io.Closer); ok {
+			_ = answers.Close()
+		}
 		workers.Wait()
+		_ = p.screen.Close()
 	})
 	go func() { // owned by done: the cleanup waits for it
 		defer close(p.done)
