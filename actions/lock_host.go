@@ -175,6 +175,18 @@ func (f *lockFolder) expired(ctx context.Context) error {
 		return err
 	}
 	o, err := f.read(ctx)
+	// Who has just made the folder says who it is a moment later.
+	for range ownerTries {
+		if err != nil || o.Owner != "" || now.After(o.Until) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return f.locked(o)
+		case <-time.After(ownerPause):
+		}
+		o, err = f.read(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -183,6 +195,12 @@ func (f *lockFolder) expired(ctx context.Context) error {
 	}
 	return f.locked(o)
 }
+
+// How often, and after what time each, a fresh lock without an owner is looked at again.
+const (
+	ownerTries = 5
+	ownerPause = 200 * time.Millisecond
+)
 
 func (f *lockFolder) locked(o owner) error {
 	return &LockedError{
