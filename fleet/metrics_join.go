@@ -56,19 +56,19 @@ func joinMetrics(r *row) map[MetricName]Metric {
 			continue
 		}
 		m, found := out[name]
-		if !found {
-			m = Metric{Name: name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series, Note: in.fact.Detail}
-		} else {
-			if !own[name] {
-				if own == nil {
-					own = map[MetricName]bool{}
-				}
-				m.Series, own[name] = cloneSeries(m.Series), true
+		if found && !own[name] {
+			if own == nil {
+				own = map[MetricName]bool{}
 			}
+			m.Series, own[name] = cloneSeries(m.Series), true
+		}
+		if found {
 			m.Series = foldSeries(m.Series, in.fact.Series, combiner(name))
-			if m.Note == "" {
-				m.Note = in.fact.Detail
-			}
+		} else {
+			m = Metric{Name: name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series}
+		}
+		if m.Note == "" {
+			m.Note = in.fact.Detail
 		}
 		if m.Latest, m.Has = m.Series.Last(); !m.Has {
 			m.Latest = 0
