@@ -14,6 +14,7 @@ type Facts struct {
 	Metrics    []MetricFact
 	Changes    []Change
 	Locks      []Lock
+	Backups    []BackupJob
 	Warnings   []string // what could not be understood, in words, each naming the thing
 }
 

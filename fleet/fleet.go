@@ -119,7 +119,8 @@ type Snapshot struct {
 	Hosts       []Host         // sorted by name
 	Services    []Service      // in the order of attention
 	Images      []Image
-	Changes     []Change // of the whole environment, newest first, bounded
+	Changes     []Change    // of the whole environment, newest first, bounded
+	Backups     []BackupJob // of the whole environment, by name; BackupsOf gives a service's own
 }
 
 // Find gives the service with that key.

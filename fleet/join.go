@@ -30,6 +30,7 @@ func Join(in Input) *Snapshot {
 		j.addMetrics(r)
 		j.addChanges(r)
 		j.addLocks(r)
+		j.addBackups(r)
 	}
 	return j.snapshot()
 }
@@ -58,6 +59,7 @@ type joiner struct {
 	images   []Image
 	tagged   map[[2]string]string // {host, reference} to image id, made on first use
 	changes  []*Change            // of hosts, and of all services
+	backups  []backup
 }
 
 func (j *joiner) row(key ServiceKey) *row {
@@ -134,6 +136,7 @@ func (j *joiner) addLocks(rep Report) {
 
 func (j *joiner) snapshot() *Snapshot {
 	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: sortedImages(j.images)}
+	snap.Backups = j.settleBackups()
 	for _, r := range j.reports {
 		snap.Sources = append(snap.Sources, r.Status)
 	}
