@@ -24,25 +24,15 @@ type Config struct {
 	TagHome  string            `toml:"tag_home"` // checkout or git
 	TagFile  string            `toml:"tag_file"` // below the checkout; {service} and {environment} are filled in
 	TagKey   string            `toml:"tag_key"`  // {SERVICE} is upper case, with _ for what is no letter or digit
-	Soak     remote.Duration   `toml:"soak"`     // how long it is watched before the verdict
-	Start    remote.Duration   `toml:"start"`    // how long it may take to become healthy
+	Soak     remote.Duration   `toml:"soak"`     // in the place of that of [actions.verify]
+	Start    remote.Duration   `toml:"start"`    // likewise
 	MaxAge   remote.Duration   `toml:"max_age"`  // no plan on older facts
 	GitURL   string            `toml:"git_url"`  // of tag_home = "git"
 	GitVia   string            `toml:"git_via"`  // use that host's user, key and known_hosts for git over ssh
 	Branches map[string]string `toml:"branches"` // environment to branch
 	Compose  []string          `toml:"compose"`  // the program, default docker compose
-	Limits   Limits            `toml:"limits"`
 	// Services says of single services what is otherwise read from their containers.
 	Services map[string]Override `toml:"services"`
-}
-
-// Limits are figures that no release may pass, whatever was usual before it.
-type Limits struct {
-	ErrorRatio float64         `toml:"error_ratio"` // of requests; default 0.05
-	P95        remote.Duration `toml:"p95"`         // default none
-	// Settle is how long after the redeploy worse figures are given to become those of the new
-	// release: a rate looks back on the old one for its whole window. Default 90 s.
-	Settle remote.Duration `toml:"settle"`
 }
 
 // Override is [actions.redeploy.services.NAME]. What is empty is found out.
@@ -63,11 +53,8 @@ func DefaultConfig() Config {
 		TagHome: HomeCheckout,
 		TagFile: "services/{service}/tag.env",
 		TagKey:  "{SERVICE}_TAG",
-		Soak:    remote.Duration(time.Minute),
-		Start:   remote.Duration(2 * time.Minute),
 		MaxAge:  remote.Duration(time.Minute),
 		Compose: []string{"docker", "compose"},
-		Limits:  Limits{ErrorRatio: 0.05, Settle: remote.Duration(90 * time.Second)},
 	}
 }
 
@@ -97,10 +84,10 @@ func (c *Config) Validate() []error {
 	if !keyPattern.MatchString(c.TagKey) {
 		add("tag_key: %q is not allowed: the name of a variable, {SERVICE} stands for the service", c.TagKey)
 	}
-	if c.Soak < remote.Duration(time.Second) || c.Soak > remote.Duration(time.Hour) {
+	if c.Soak != 0 && (c.Soak < remote.Duration(time.Second) || c.Soak > remote.Duration(time.Hour)) {
 		add("soak: allowed is 1s to 1h")
 	}
-	if c.Start < remote.Duration(time.Second) || c.Start > remote.Duration(time.Hour) {
+	if c.Start != 0 && (c.Start < remote.Duration(time.Second) || c.Start > remote.Duration(time.Hour)) {
 		add("start: allowed is 1s to 1h")
 	}
 	if c.MaxAge < remote.Duration(time.Second) {
@@ -108,9 +95,6 @@ func (c *Config) Validate() []error {
 	}
 	if len(c.Compose) == 0 || c.Compose[0] == "" {
 		add(`compose: write the program and its first words, like ["docker", "compose"]`)
-	}
-	if c.Limits.ErrorRatio <= 0 || c.Limits.ErrorRatio > 1 {
-		add("limits.error_ratio: allowed is a ratio above 0 and up to 1")
 	}
 	for name, o := range c.Services {
 		errs = append(errs, o.validate("services."+name, c.TagHome)...)

@@ -27,9 +27,8 @@ func TestConfigIsValidated(t *testing.T) {
 		{`tag_file = "../x"`, []string{"tag_file:"}},
 		{`tag_file = "/etc/tags/{service}.env"`, nil},
 		{`tag_key = "A B"`, []string{"tag_key:"}},
-		{"soak = \"0s\"\nmax_age = \"1ms\"\nstart = \"9h\"", []string{"soak:", "start:", "max_age:"}},
+		{"soak = \"2h\"\nmax_age = \"1ms\"\nstart = \"9h\"", []string{"soak:", "start:", "max_age:"}},
 		{`compose = []`, []string{"compose:"}},
-		{"[limits]\nerror_ratio = 7.0", []string{"limits.error_ratio:"}},
 		{"[services.ai]\ndir = \"opt/x\"\ncheckout = \"y\"\ntag_file = \"-f\"\ntag_key = \"1\"", []string{"services.ai.dir:", "services.ai.checkout:", "services.ai.tag_file:", "services.ai.tag_key:"}},
 	}
 	for _, tt := range tests {

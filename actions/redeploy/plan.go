@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
 )
@@ -186,10 +187,8 @@ func (p *planner) message(was string) string {
 
 // assemble puts the plan together.
 func (p *planner) assemble() *actions.Plan {
-	e := &execution{planner: p, expect: map[string]fleet.Release{}, upAt: map[string]time.Time{}, restarts: map[string]int{}}
-	for _, in := range p.svc.Instances {
-		e.restarts[in.ID] = in.Life.Restarts
-	}
+	e := &execution{planner: p}
+	var expect []verify.Expect
 	plan := &actions.Plan{
 		ID: p.id, Intent: p.intent, Environment: p.t.key.Environment, Made: p.made, Snapshot: p.snap.Seq,
 		Title: fmt.Sprintf("redeploy %s on %s: %s → %s", p.t.key.Name, p.t.key.Environment, p.fromVersions(), p.t.to.Version()),
@@ -201,18 +200,17 @@ func (p *planner) assemble() *actions.Plan {
 		if s.local != nil {
 			to.ImageID = s.local.ID
 		}
-		e.expect[s.place.host] = to
+		expect = append(expect, verify.Expect{Service: p.t.key, Host: s.place.host, Pick: p.t.pick, Release: to})
 		plan.Moves = append(plan.Moves, actions.Move{Service: p.t.key, Host: s.place.host, From: s.place.from, To: to})
 		plan.Checks = append(plan.Checks, s.checks...)
 		plan.Bases = append(plan.Bases, actions.RunningBasis(p.t.key, s.place.host, p.t.pick, p.snap))
 	}
 	plan.Bases = append(plan.Bases, p.desiredBasis())
+	set := p.a.deps.Verify.For(p.t.key.Environment).With(p.a.cfg.Soak, p.a.cfg.Start)
+	e.watch = verify.New(set, verify.Deps{Now: p.a.deps.Now, Look: p.a.deps.Look}, p.snap, p.t.to.Version()+" runs", expect...)
+	plan.Verify = e.watch.Verify
 	if ok, _ := plan.Runnable(); ok {
 		plan.Steps = e.steps()
-	}
-	before := baselineOf(p.svc, p.a.cfg.Limits)
-	plan.Verify = func(ctx context.Context, w actions.World, out func(string)) (actions.Outcome, []string) {
-		return newWatch(e, before, w, out).judge(ctx)
 	}
 	return plan
 }

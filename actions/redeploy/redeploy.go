@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
 )
@@ -29,6 +30,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Environ  []string      // of the git program; nil is this process's
 	Look     time.Duration // how often a verification looks; 0 is 200 ms
+	Verify   verify.Config // zero is verify.DefaultConfig
 }
 
 type action struct {
@@ -45,6 +47,9 @@ func New(cfg Config, deps Deps) actions.Action {
 	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Verify.Soak == 0 {
+		deps.Verify = verify.DefaultConfig()
 	}
 	if deps.Environ == nil {
 		deps.Environ = os.Environ()

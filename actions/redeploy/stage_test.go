@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/actionstest"
+	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
 )
@@ -32,10 +33,11 @@ var aiProd = fleet.ServiceKey{Environment: "prod", Name: "ai"}
 // stage is a small estate: hosts whose files and git are real, in folders of this
 // machine, and whose engine is made up.
 type stage struct {
-	t     *testing.T
-	dir   string
-	cfg   Config
-	hosts []*engineHost
+	t      *testing.T
+	dir    string
+	cfg    Config
+	verify verify.Config
+	hosts  []*engineHost
 
 	mu       sync.Mutex
 	registry map[string]string // tag to digest
@@ -84,7 +86,8 @@ func newStage(t *testing.T, home string, names ...string) *stage {
 	}
 	s.cfg.TagHome = home
 	s.cfg.Soak, s.cfg.Start = remote.Duration(20*time.Millisecond), remote.Duration(5*time.Second)
-	s.cfg.Limits.Settle = remote.Duration(50 * time.Millisecond)
+	s.verify = verify.DefaultConfig()
+	s.verify.Limits.Settle = remote.Duration(50 * time.Millisecond)
 	s.cfg.GitURL, s.cfg.Branches = filepath.Join(s.dir, "infra.git"), map[string]string{"prod": "master"}
 	s.makeRepo()
 	for _, name := range names {
@@ -340,7 +343,7 @@ func (s *stage) action() actions.Action {
 			}
 			return nil, fmt.Errorf("no host %q", name)
 		},
-		CacheDir: filepath.Join(s.dir, "cache"), Look: 2 * time.Millisecond,
+		CacheDir: filepath.Join(s.dir, "cache"), Look: 2 * time.Millisecond, Verify: s.verify,
 	})
 }
 

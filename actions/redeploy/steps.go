@@ -8,9 +8,9 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
 )
@@ -18,10 +18,7 @@ import (
 // execution is a plan while it is run. Steps and the verification come one after the other, so it needs no lock.
 type execution struct {
 	*planner
-	expect map[string]fleet.Release // by host: what has to run in the end
-	upAt   map[string]time.Time     // by host: when up ended
-	// restarts are the engine's counts of the containers that were there before, by id.
-	restarts map[string]int
+	watch *verify.Watch
 }
 
 // steps are all steps of the plan, in order.
@@ -170,13 +167,13 @@ func (e *execution) checkPulled(s *survey) actions.Step {
 		if got == nil {
 			return fmt.Errorf("%s: %s is not there after the pull", s.place.host, e.t.to.Ref())
 		}
-		want := e.expect[s.place.host]
+		want := e.watch.Wanted(e.t.key, s.place.host)
 		digest := got.digest(e.t.image)
 		if want.Digest != "" && digest != "" && want.Digest != digest {
 			return fmt.Errorf("%s: %s is %s now, the plan was made for %s: the tag was moved", s.place.host, e.t.to.Ref(), fleet.ShortDigest(digest), fleet.ShortDigest(want.Digest))
 		}
 		want.ImageID, want.Digest = got.ID, orElse(digest, want.Digest)
-		e.expect[s.place.host] = want
+		e.watch.Wants(e.t.key, s.place.host, want)
 		out("stdout", e.t.to.Ref()+" is "+fleet.ShortDigest(orElse(digest, got.ID)))
 		return nil
 	})
@@ -206,7 +203,7 @@ func (e *execution) up(s *survey) actions.Step {
 	argv := s.place.compose(e.a.cfg.Compose, append(words, e.t.service)...)
 	return e.step(s, "up", true, argv, func(ctx context.Context, cmd remote.Command, out func(stream, line string)) error {
 		_, err := mutate(ctx, s.host, cmd, out)
-		e.upAt[s.place.host] = e.a.deps.Now()
+		e.watch.Did(e.t.key, s.place.host)
 		return err
 	})
 }

@@ -146,23 +146,3 @@ func TestPushFaults(t *testing.T) {
 		})
 	}
 }
-
-func TestQuartile(t *testing.T) {
-	nan := math.NaN()
-	tests := []struct {
-		in   []float64
-		want float64
-	}{
-		{[]float64{4, 1, 3, 2}, 2},
-		{[]float64{nan, 5, nan}, 5},
-		{[]float64{0.001, 0.001, 0.07, 0.07}, 0.001},
-	}
-	for _, tt := range tests {
-		if got := quartile(tt.in); got != tt.want {
-			t.Errorf("quartile(%v) = %v, want %v", tt.in, got, tt.want)
-		}
-	}
-	if !math.IsNaN(quartile([]float64{nan})) || !math.IsNaN(quartile(nil)) {
-		t.Error("a quartile of nothing")
-	}
-}

@@ -50,7 +50,11 @@ var rules = []rule{
 		why: "what may be done is decided on snapshots; an action that asks a source itself acts on what nobody saw",
 	},
 	{
-		room: "actions/*", own: []string{"actions", "fleet", "remote"},
+		room: "actions/verify", own: []string{"actions", "fleet", "remote"},
+		why: "it watches what any action has done; if it knew one of them, the others could not use it",
+	},
+	{
+		room: "actions/*", own: []string{"actions", "actions/verify", "fleet", "remote"},
 		why: "an action that knows its sibling or a source cannot be added or removed as one folder",
 	},
 	{

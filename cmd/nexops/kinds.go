@@ -36,5 +36,5 @@ func kinds() console.Kinds {
 
 func buildRedeploy(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*redeploy.Config)
-	return redeploy.New(*c, redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log}), nil
+	return redeploy.New(*c, redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log, Verify: d.Verify}), nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
@@ -82,9 +83,13 @@ func (c *Console) build(o Options) error {
 	if c.Journal, err = actions.OpenJournal(filepath.Join(o.StateDir, "journal")); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
+	watch := verify.DefaultConfig()
+	if v, ok := o.Config.Actions[verifyTable].(*verify.Config); ok {
+		watch = *v
+	}
 	for _, kind := range o.Kinds.Actions {
 		a, err := kind.Build(o.Config.Actions[kind.Name], ActionDeps{
-			Host: c.pool.Host, CacheDir: o.CacheDir, Who: o.Who, Now: o.Now, Log: o.Log,
+			Host: c.pool.Host, CacheDir: o.CacheDir, Who: o.Who, Now: o.Now, Log: o.Log, Verify: watch,
 		})
 		if err != nil {
 			return fmt.Errorf("actions.%s: %w", kind.Name, err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/remote"
 	"github.com/nexgate-hq/nexops/sources"
@@ -30,15 +31,20 @@ type ActionDeps struct {
 	Who      string
 	Now      func() time.Time
 	Log      *slog.Logger
+	Verify   verify.Config // how what was done is watched
 }
 
-// lockTable is the [actions.lock] table: the engine's own, not an action.
-const lockTable = "lock"
+// The tables of [actions] that are no action's: the engine's own, and what actions share.
+const (
+	lockTable   = "lock"
+	verifyTable = "verify"
+)
 
 // Config are the kinds as the config reader needs them.
 func (k Kinds) Config() config.Kinds {
 	out := config.Kinds{Sources: k.Sources, Actions: map[string]func() any{
-		lockTable: func() any { c := actions.DefaultLockConfig(); return &c },
+		lockTable:   func() any { c := actions.DefaultLockConfig(); return &c },
+		verifyTable: func() any { c := verify.DefaultConfig(); return &c },
 	}}
 	for _, a := range k.Actions {
 		out.Actions[a.Name] = a.NewConfig

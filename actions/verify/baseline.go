@@ -1,4 +1,4 @@
-package redeploy
+package verify
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 
 // baseline is how a service did before, so that it can be said whether it does as well after.
 type baseline struct {
+	prefix  string // "ai: " when several services are compared
 	limits  Limits
 	figures map[fleet.MetricName]figure
 }
@@ -32,8 +33,15 @@ func watched() []fleet.MetricName {
 
 // baselineOf reads the figures before. The usual value is that of the better quarter of the last
 // hour: what runs now is most likely bad, which is why somebody redeploys.
-func baselineOf(svc *fleet.Service, limits Limits) baseline {
+func baselineOf(snap *fleet.Snapshot, key fleet.ServiceKey, several bool, limits Limits) baseline {
 	b := baseline{limits: limits, figures: map[fleet.MetricName]figure{}}
+	if several {
+		b.prefix = key.Name + ": "
+	}
+	svc, ok := snap.Find(key)
+	if !ok {
+		return b
+	}
 	for _, name := range watched() {
 		m, ok := svc.Metrics[name]
 		if !ok {
@@ -103,9 +111,29 @@ type comparison struct {
 	unseen []string // what was there before and cannot be seen now
 }
 
+// add takes in the comparison of another service.
+func (c *comparison) add(o comparison) {
+	c.words, c.worse = append(c.words, o.words...), append(c.worse, o.worse...)
+	c.notes, c.unseen = append(c.notes, o.notes...), append(c.unseen, o.unseen...)
+}
+
 // compare looks at the figures as they are now.
-func (b baseline) compare(snap *fleet.Snapshot, svc *fleet.Service, up, now time.Time) comparison {
+func (b baseline) compare(snap *fleet.Snapshot, key fleet.ServiceKey, up, now time.Time) comparison {
+	c := b.figuresNow(snap, key, up, now)
+	for _, list := range [][]string{c.words, c.worse, c.notes, c.unseen} {
+		for i := range list {
+			list[i] = b.prefix + list[i]
+		}
+	}
+	return c
+}
+
+func (b baseline) figuresNow(snap *fleet.Snapshot, key fleet.ServiceKey, up, now time.Time) comparison {
 	var c comparison
+	svc, ok := snap.Find(key)
+	if !ok {
+		return c // that it is gone is said by its views
+	}
 	for _, name := range watched() {
 		before, known := b.figures[name]
 		m, ok := svc.Metrics[name]
@@ -151,7 +179,7 @@ func (c *comparison) without(name fleet.MetricName, m fleet.Metric, before figur
 	c.notes = append(c.notes, note)
 }
 
-// blindMetric says why a metric shows nothing from after the redeploy; "" when it does.
+// blindMetric says why a metric shows nothing from after the change; "" when it does.
 func blindMetric(snap *fleet.Snapshot, m fleet.Metric, up, now time.Time) string {
 	for _, s := range snap.Sources {
 		if s.ID != m.Source {
