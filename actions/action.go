@@ -4,6 +4,8 @@ package actions
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nexgate-hq/nexops/fleet"
@@ -28,6 +30,15 @@ const (
 	RiskHigh Risk = "high"
 )
 
+// Scope says what an action is asked to act on.
+type Scope string
+
+// The scopes of actions.
+const (
+	ScopeService     Scope = ""            // one or more services
+	ScopeEnvironment Scope = "environment" // the environment as a whole: it is offered and planned without targets
+)
+
 // Spec describes an action to screens and command lines.
 type Spec struct {
 	Name  string // "redeploy": the config table, the subcommand, the journal's word
@@ -35,6 +46,38 @@ type Spec struct {
 	Title string // "redeploy previous"
 	Help  string // one sentence
 	Risk  Risk
+	Scope Scope
+	Args  []Arg // what may be said besides the targets; each is a flag on the command line
+	Quiet bool  // not among the keys of the last line: help and palette have it
+}
+
+// Arg is one argument of an action: Intent.Args[Name].
+type Arg struct {
+	Name     string // "to"
+	Help     string // "the tag to go to (default: the previous good release)"
+	Required bool   // no plan can be made without it; the screen gets it from Choices
+}
+
+// Chooser is an Action that a person has to choose something for before it can be planned.
+type Chooser interface {
+	// Choices reads what there is to choose from. It may ask the network and changes nothing.
+	Choices(ctx context.Context, snap *fleet.Snapshot, targets []fleet.Ref) (Choices, error)
+}
+
+// Choices is what a person may choose from; the value chosen becomes one argument.
+type Choices struct {
+	Title   string   // "deploy which release of ai?"
+	Arg     string   // the argument the value is for
+	Columns []string // the headings of Choice.Cells
+	Rows    []Choice
+	Free    string // what else may be typed, in words: "a number from 1 to 8"; "" when only a row will do
+}
+
+// Choice is one row.
+type Choice struct {
+	Value  string
+	Cells  []string
+	Reason string // why it cannot be chosen; "" when it can
 }
 
 // Offer is whether an action is possible now.
@@ -51,6 +94,20 @@ type Intent struct {
 	Args    map[string]string // action's own: "to" = "0.4.1"
 	Who     string            // "ana@laptop"
 	Why     string
+}
+
+// Words say an intent in a few words: "redeploy ai to 0.4.1".
+func (i *Intent) Words() string {
+	out := i.Action
+	for _, t := range i.Targets {
+		out += " " + t.Service.Name
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.Args)) {
+		if v := i.Args[name]; v != "" {
+			out += " " + name + " " + v
+		}
+	}
+	return out
 }
 
 // CheckState is the result of one preflight.

@@ -92,8 +92,12 @@ func (p Policy) forbidden(environment, action string) string {
 	return ""
 }
 
-// Phrase is what has to be typed for a plan: "ai@prod", or "ai,backend@prod" for several services.
+// Phrase is what has to be typed for a plan: "ai@prod", "ai,backend@prod" for several services, and
+// "sync@prod" for one that was asked for the environment as a whole.
 func Phrase(p *Plan) string {
+	if len(p.Intent.Targets) == 0 {
+		return p.Intent.Action + "@" + p.Environment
+	}
 	seen := map[string]bool{}
 	var names []string
 	for _, key := range p.services() {

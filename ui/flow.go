@@ -19,6 +19,7 @@ type flow struct {
 	intent actions.Intent
 	stop   context.CancelFunc // of the plan that is being made
 	spin   int
+	picker picker
 	dialog dialog
 	run    *runView // the newest run, also after it has ended
 }
@@ -27,7 +28,9 @@ type flow struct {
 type flowStage uint8
 
 const (
-	flowIdle flowStage = iota
+	flowIdle     flowStage = iota
+	flowReading            // what there is to choose from
+	flowChoosing           // it is being chosen
 	flowPlanning
 	flowConfirm
 	flowStarting

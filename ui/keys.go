@@ -12,8 +12,10 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 	switch {
 	case m.flow.stage == flowConfirm:
 		return m.confirmKey(k)
-	case m.flow.stage == flowPlanning || m.flow.stage == flowStarting:
-		if s := k.String(); m.flow.stage == flowPlanning && (s == "esc" || s == "ctrl+c") {
+	case m.flow.stage == flowChoosing:
+		return m.pickKey(k)
+	case m.flow.stage != flowIdle:
+		if s := k.String(); m.flow.stage != flowStarting && (s == "esc" || s == "ctrl+c") {
 			m.abandon()
 		}
 		return nil // nothing typed now is meant for what is behind
@@ -48,17 +50,28 @@ func (m *Model) actionKey(k tea.KeyPressMsg) (tea.Cmd, bool) {
 	return nil, false
 }
 
-// act offers an action on the selected service.
+// act offers an action on the selected service, or on the environment.
 func (m *Model) act(a actions.Action) tea.Cmd {
-	s := m.list.service()
-	if s == nil {
-		return m.toast(tokWarn, a.Spec().Title+": no service is selected")
+	spec := a.Spec()
+	if m.snap == nil {
+		return m.toast(tokWarn, spec.Title+": nothing has been seen yet")
 	}
-	targets := []fleet.Ref{{Service: s.Key}}
+	var targets []fleet.Ref
+	if spec.Scope == actions.ScopeService {
+		s := m.list.service()
+		if s == nil {
+			return m.toast(tokWarn, spec.Title+": no service is selected")
+		}
+		targets = []fleet.Ref{{Service: s.Key}}
+	}
 	if o := a.Offer(m.snap, targets); !o.Enabled {
-		return m.toast(tokWarn, a.Spec().Title+" is not possible: "+o.Reason)
+		return m.toast(tokWarn, spec.Title+" is not possible: "+o.Reason)
 	}
-	return m.begin(a, actions.Intent{Action: a.Spec().Name, Targets: targets, Who: m.o.Who})
+	in := actions.Intent{Action: spec.Name, Targets: targets, Who: m.o.Who}
+	if ch, ok := a.(actions.Chooser); ok {
+		return m.choose(a, ch, in)
+	}
+	return m.begin(a, in)
 }
 
 // screenKey takes the keys that go from one place to another.
@@ -228,6 +241,8 @@ func (m *Model) paste(msg tea.PasteMsg) tea.Cmd {
 	switch {
 	case m.flow.stage == flowConfirm:
 		return m.confirmKey(msg)
+	case m.flow.stage == flowChoosing:
+		return m.pickKey(one)
 	case m.flow.stage != flowIdle:
 	case m.view.overlay == overlayPalette:
 		m.view.palette.Update(one)

@@ -31,6 +31,11 @@ type (
 		plan *actions.Plan
 		err  error
 	}
+	choicesMsg struct {
+		seq     int
+		choices actions.Choices
+		err     error
+	}
 	armMsg        struct{ gen int }
 	runStartedMsg struct {
 		plan   *actions.Plan

@@ -6,6 +6,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
+	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
@@ -125,6 +126,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = m.life.waitNews(m.o.News)
 	case journalMsg:
 		m.detail.journal = msg.lines
+	case choicesMsg:
+		cmd = m.chosen(msg)
 	case plannedMsg:
 		cmd = m.planned(msg)
 	case armMsg:
@@ -134,7 +137,7 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case eventsMsg:
 		cmd = m.events(msg)
 	case spinMsg:
-		if msg.seq == m.flow.seq && m.flow.stage == flowPlanning {
+		if msg.seq == m.flow.seq && (m.flow.stage == flowPlanning || m.flow.stage == flowReading) {
 			m.flow.spin++
 			cmd = m.life.after(spinEvery, msg)
 		}
@@ -210,9 +213,14 @@ func (m *Model) offer(s *fleet.Service) {
 	m.offers = m.offers[:0]
 	for _, a := range m.o.Actions {
 		o := offer{spec: a.Spec()}
-		if s == nil {
+		switch {
+		case m.snap == nil:
+			o.offer.Reason = "nothing has been seen yet"
+		case o.spec.Scope == actions.ScopeEnvironment:
+			o.offer = a.Offer(m.snap, nil)
+		case s == nil:
 			o.offer.Reason = "no service is selected"
-		} else {
+		default:
 			o.offer = a.Offer(m.snap, []fleet.Ref{{Service: s.Key}})
 		}
 		m.offers = append(m.offers, o)

@@ -14,7 +14,10 @@ func (m *Model) overlays(frame []line) {
 	case m.flow.stage == flowConfirm:
 		m.dialogOverlay(frame)
 		return
-	case m.flow.stage == flowPlanning || m.flow.stage == flowStarting:
+	case m.flow.stage == flowChoosing:
+		m.pickerOverlay(frame)
+		return
+	case m.flow.stage != flowIdle:
 		m.planningOverlay(frame)
 		return
 	}
@@ -74,8 +77,12 @@ func (m *Model) askedFor() string {
 
 func (m *Model) planningOverlay(frame []line) {
 	what, gives := "making the plan: "+m.askedFor(), "  nothing is changed by this; esc gives up"
-	if m.flow.stage == flowStarting {
+	switch m.flow.stage {
+	case flowReading:
+		what = "reading what there is to choose from: " + m.askedFor()
+	case flowStarting:
 		what, gives = "starting: confirmation, lock, journal", ""
+	case flowIdle, flowChoosing, flowPlanning, flowConfirm:
 	}
 	n := utf8.RuneCountInString(spinner)
 	body := []line{ln(sp(tokAccent, string([]rune(spinner)[m.flow.spin%n])+" "), sp(tokText, what)), ln(sp(tokDim, gives))}

@@ -184,14 +184,7 @@ func undoText(in *actions.Intent) string {
 	if in == nil {
 		return "nothing puts this back"
 	}
-	out := in.Action
-	for _, t := range in.Targets {
-		out += " " + t.Service.Name
-	}
-	if to := in.Args["to"]; to != "" {
-		out += " to " + to
-	}
-	return out
+	return in.Words()
 }
 
 // differences tells how a plan differs from the one shown before it.

@@ -239,6 +239,9 @@ func (m *Model) hints() []line {
 	}
 	busy := m.flow.busy() != ""
 	for _, o := range m.offers {
+		if o.spec.Quiet {
+			continue
+		}
 		if o.offer.Enabled && !busy {
 			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+m.offerBrief(o, m.list.service())+"  ")))
 			continue

@@ -62,6 +62,7 @@ func (a *action) Spec() actions.Spec {
 	return actions.Spec{
 		Name: Name, Key: "R", Title: "redeploy previous", Risk: actions.RiskHigh,
 		Help: "Puts a service back to the release before, on all its hosts and where its tag is kept.",
+		Args: []actions.Arg{{Name: ArgTo, Help: "the tag to go to (default: the previous good release)"}},
 	}
 }
 

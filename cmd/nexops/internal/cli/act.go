@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +12,6 @@ import (
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
-	"github.com/nexgate-hq/nexops/cmd/nexops/internal/schema"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/ui"
 )
@@ -26,7 +25,7 @@ const (
 )
 
 type actFlags struct {
-	to      string
+	args    map[string]*string // those of Spec.Args, by name
 	why     string
 	yes     bool
 	confirm string
@@ -34,93 +33,148 @@ type actFlags struct {
 	timeout time.Duration
 }
 
+// planCommand is "plan", with a command of its own for each action.
 func (a *App) planCommand(f *flags) *cobra.Command {
-	var p actFlags
 	cmd := &cobra.Command{
-		Use: "plan ACTION SERVICE", Short: "Print what an action would do, exactly, and do nothing",
+		Use: "plan", Short: "Print what an action would do, exactly, and do nothing",
 		Long: `Print what an action would do, exactly, and do nothing.
 
 Exit codes: 0 it could be run; 1 it could not, with the reason; 64 wrong usage; 78 wrong config;
 130 interrupted.`,
-		Args: exactArgs(2, "an ACTION and a SERVICE"), ValidArgs: a.actionNames(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withPlan(cmd.Context(), f, p, args[0], args[1], func(_ context.Context, _ *console.Console, plan *actions.Plan) error {
-				return a.printPlan(plan, p.output)
-			})
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &ExitError{Code: ExitUsage, Err: fmt.Errorf("say which action: %s", strings.Join(a.actionNames(), ", "))}
+			}
+			return &ExitError{Code: ExitUsage, Err: fmt.Errorf("no action %q: there is %s", args[0], strings.Join(a.actionNames(), ", "))}
 		},
+		RunE: func(*cobra.Command, []string) error { return nil },
 	}
-	planFlags(cmd, &p)
-	outputFlag(cmd, &p.output)
+	for _, spec := range a.specs() {
+		var p actFlags
+		sub := &cobra.Command{
+			Use: usageOf(spec), Short: spec.Help, Args: targetArgs(spec), ValidArgsFunction: cobra.NoFileCompletions,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withPlan(cmd.Context(), f, p, spec, args, func(_ context.Context, _ *console.Console, plan *actions.Plan) error {
+					return a.printPlan(plan, p.output)
+				})
+			},
+		}
+		planFlags(sub, &p, spec)
+		outputFlag(sub, &p.output)
+		cmd.AddCommand(sub)
+	}
 	return cmd
 }
 
-func planFlags(cmd *cobra.Command, p *actFlags) {
-	cmd.Flags().StringVar(&p.to, "to", "", "the tag to go to (default: the previous good release)")
+func planFlags(cmd *cobra.Command, p *actFlags, spec actions.Spec) {
+	p.args = map[string]*string{}
+	for _, arg := range spec.Args {
+		p.args[arg.Name] = cmd.Flags().String(arg.Name, "", arg.Help)
+	}
 	cmd.Flags().StringVar(&p.why, "why", "", "the reason, for the journal")
 	cmd.Flags().DurationVar(&p.timeout, "timeout", 15*time.Second, "how long to wait for the sources' first answers")
 }
 
-func (a *App) redeployCommand(f *flags) *cobra.Command {
-	var p actFlags
-	cmd := &cobra.Command{
-		Use: "redeploy SERVICE", Short: "Put a service back to its previous release, watched",
-		Long: `Put a service back to its previous release, watched, with the verdict as the exit code.
+// actCommands are the headless twins of the capital letters.
+func (a *App) actCommands(f *flags) []*cobra.Command {
+	var out []*cobra.Command
+	for _, spec := range a.specs() {
+		var p actFlags
+		cmd := &cobra.Command{
+			Use: usageOf(spec), Short: spec.Help,
+			Long: spec.Help + `
 
-The policy of the environment decides what has to be said: --yes where it asks for y,
---confirm SERVICE@ENVIRONMENT where it asks to type.
+It is watched, and the verdict is the exit code. The policy of the environment decides what
+has to be said: --yes where it asks for y, --confirm ` + phraseOf(spec) + ` where it asks to type.
 
 Exit codes: 0 good; 1 refused, nothing was done; 2 degraded; 3 failed or cancelled;
 4 unknown; 64 wrong usage; 78 wrong config; 130 interrupted before it began.`,
-		Args: exactArgs(1, "a SERVICE"), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withPlan(cmd.Context(), f, p, "redeploy", args[0], func(ctx context.Context, c *console.Console, plan *actions.Plan) error {
-				return a.execute(ctx, c, plan, actions.Confirmation{Yes: p.yes, Typed: p.confirm})
-			})
-		},
+			Args: targetArgs(spec), ValidArgsFunction: cobra.NoFileCompletions,
+			RunE: func(cmd *cobra.Command, args []string) error {
+				return a.withPlan(cmd.Context(), f, p, spec, args, func(ctx context.Context, c *console.Console, plan *actions.Plan) error {
+					return a.execute(ctx, c, plan, actions.Confirmation{Yes: p.yes, Typed: p.confirm})
+				})
+			},
+		}
+		planFlags(cmd, &p, spec)
+		cmd.Flags().BoolVar(&p.yes, "yes", false, "confirm, where the policy asks for y")
+		cmd.Flags().StringVar(&p.confirm, "confirm", "", "confirm by name, e.g. "+phraseOf(spec)+", where the policy asks to type")
+		out = append(out, cmd)
 	}
-	planFlags(cmd, &p)
-	cmd.Flags().BoolVar(&p.yes, "yes", false, "confirm, where the policy asks for y")
-	cmd.Flags().StringVar(&p.confirm, "confirm", "", "confirm by name, e.g. ai@prod, where the policy asks to type")
-	return cmd
+	return out
+}
+
+func usageOf(s actions.Spec) string {
+	if s.Scope == actions.ScopeEnvironment {
+		return s.Name
+	}
+	return s.Name + " SERVICE"
+}
+
+func phraseOf(s actions.Spec) string {
+	if s.Scope == actions.ScopeEnvironment {
+		return s.Name + "@prod"
+	}
+	return "ai@prod"
+}
+
+func targetArgs(s actions.Spec) cobra.PositionalArgs {
+	if s.Scope == actions.ScopeEnvironment {
+		return exactArgs(0, "no argument")
+	}
+	return exactArgs(1, "a SERVICE")
+}
+
+// specs are what the actions say of themselves.
+func (a *App) specs() []actions.Spec {
+	var out []actions.Spec
+	for _, k := range a.Kinds.Actions {
+		if spec, err := k.Spec(); err == nil { // an action that cannot be made with its defaults says so when it is opened
+			out = append(out, spec)
+		}
+	}
+	return out
 }
 
 func (a *App) actionNames() []string {
 	var out []string
-	for _, k := range a.Kinds.Actions {
-		out = append(out, k.Name)
+	for _, s := range a.specs() {
+		out = append(out, s.Name)
 	}
 	return out
 }
 
 // withPlan opens the environment, makes the plan and hands it on.
-func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, action, service string, then func(context.Context, *console.Console, *actions.Plan) error) error {
+func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, spec actions.Spec, args []string, then func(context.Context, *console.Console, *actions.Plan) error) error {
 	c, done, err := a.open(f)
 	if err != nil {
 		return err
 	}
 	defer done()
-	var act actions.Action
-	for _, one := range c.Actions {
-		if one.Spec().Name == action {
-			act = one
-		}
+	i := slices.IndexFunc(c.Actions, func(one actions.Action) bool { return one.Spec().Name == spec.Name })
+	if i < 0 {
+		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("no action %q in this console", spec.Name)}
 	}
-	if act == nil {
-		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("no action %q: there is %s", action, strings.Join(a.actionNames(), ", "))}
-	}
+	act := c.Actions[i]
 	snap, err := firstSnapshot(ctx, c, p.timeout)
 	if err != nil {
 		return err
 	}
-	svc, err := findService(snap, service)
-	if err != nil {
-		return err
+	intent := actions.Intent{Action: spec.Name, Args: map[string]string{}, Who: c.Who, Why: p.why}
+	for _, name := range args {
+		svc, err := findService(snap, name)
+		if err != nil {
+			return err
+		}
+		intent.Targets = append(intent.Targets, fleet.Ref{Service: svc.Key})
 	}
-	intent := actions.Intent{Action: action, Targets: []fleet.Ref{{Service: svc.Key}}, Args: map[string]string{}, Who: c.Who, Why: p.why}
-	if p.to != "" {
-		intent.Args["to"] = p.to
-	} else if offer := act.Offer(snap, intent.Targets); !offer.Enabled {
-		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("%s %s is not possible: %s", action, svc.Key, offer.Reason)}
+	for name, value := range p.args {
+		if *value != "" {
+			intent.Args[name] = *value
+		}
+	}
+	if err := a.possible(ctx, act, snap, intent); err != nil {
+		return err
 	}
 	plan, err := act.Plan(ctx, snap, intent)
 	if stopped := interrupted(ctx); stopped != nil {
@@ -132,79 +186,54 @@ func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, action, servic
 	return then(ctx, c, plan)
 }
 
-func (a *App) printPlan(plan *actions.Plan, output string) error {
-	format, err := parseFormat(output)
-	if err != nil {
-		return err
-	}
-	if format == schema.FormatTable {
-		err = planText(a.Stdout, plan)
-	} else {
-		err = schema.Write(a.Stdout, format, schema.MakePlan(plan))
-	}
-	if err != nil {
-		return &ExitError{Code: ExitRefused, Err: err}
-	}
-	if ok, _ := plan.Runnable(); !ok {
-		return &ExitError{Code: ExitRefused}
-	}
-	return nil
-}
-
-// planText prints a whole plan for people.
-func planText(w io.Writer, plan *actions.Plan) error {
-	var b strings.Builder
-	line := func(format string, args ...any) { b.WriteString(ui.Sanitize(fmt.Sprintf(format, args...)) + "\n") }
-	line("%s", plan.Title)
-	for _, m := range plan.Moves {
-		line("  %s on %s: %s → %s", m.Service.Name, m.Host, releaseWords(m.From), releaseWords(m.To))
-	}
-	for _, r := range plan.Risks {
-		line("  risk: %s", r)
-	}
-	line("preflights")
-	for _, c := range plan.Checks {
-		line("  %s %-4s %s: %s", checkMark(c.State), c.State, c.Name, c.Detail)
-	}
-	line("steps")
-	for i, s := range plan.Steps {
-		where := s.Host
-		if where == "" {
-			where = "here"
+// possible says why an intent cannot be planned: it misses an argument, or, where nothing
+// more was said than its target, the action does not offer itself.
+func (a *App) possible(ctx context.Context, act actions.Action, snap *fleet.Snapshot, intent actions.Intent) error {
+	spec := act.Spec()
+	if len(intent.Args) == 0 {
+		if offer := act.Offer(snap, intent.Targets); !offer.Enabled {
+			return &ExitError{Code: ExitRefused, Err: fmt.Errorf("%s is not possible: %s", intentWords(intent, snap), offer.Reason)}
 		}
-		line("  %d. %s (%s)", i+1, s.Name, where)
-		line("     %s", strings.Join(s.Argv, " "))
 	}
-	if plan.Undo != nil {
-		line("undo: %s to %s", plan.Undo.Action, plan.Undo.Args["to"])
-	}
-	if ok, reason := plan.Runnable(); !ok {
-		line("cannot be run: %s", reason)
-	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("print: %w", err)
+	for _, arg := range spec.Args {
+		if !arg.Required || intent.Args[arg.Name] != "" {
+			continue
+		}
+		text := fmt.Sprintf("%s needs --%s: %s", spec.Name, arg.Name, arg.Help)
+		if ch, ok := act.(actions.Chooser); ok {
+			if choices, err := ch.Choices(ctx, snap, intent.Targets); err == nil && choices.Arg == arg.Name {
+				text += choiceWords(choices)
+			}
+		}
+		return &ExitError{Code: ExitUsage, Err: errors.New(text)}
 	}
 	return nil
 }
 
-func releaseWords(r fleet.Release) string {
-	if r.Tag != "" && r.Digest != "" {
-		return r.Tag + " (" + fleet.ShortDigest(r.Digest) + ")"
+func intentWords(in actions.Intent, snap *fleet.Snapshot) string {
+	if len(in.Targets) == 0 {
+		return in.Action + " on " + snap.Environment
 	}
-	return r.Version()
+	words := in.Action
+	for _, t := range in.Targets {
+		words += " " + t.Service.String()
+	}
+	return words
 }
 
-func checkMark(s actions.CheckState) string {
-	switch s {
-	case actions.CheckOK:
-		return "✓"
-	case actions.CheckWarn:
-		return "▲"
-	case actions.CheckFail:
-		return "✖"
-	default:
-		return "?"
+// choiceWords lists what there is to choose from, a line each.
+func choiceWords(c actions.Choices) string {
+	var b strings.Builder
+	for _, r := range c.Rows {
+		fmt.Fprintf(&b, "\n  %s", strings.Join(append([]string{r.Value}, r.Cells...), "  "))
+		if r.Reason != "" {
+			fmt.Fprintf(&b, "  (not possible: %s)", r.Reason)
+		}
 	}
+	if c.Free != "" {
+		fmt.Fprintf(&b, "\n  or %s", c.Free)
+	}
+	return b.String()
 }
 
 // execute runs a plan and prints its events as they come.

@@ -129,9 +129,10 @@ Without a config file it opens on this machine's Docker Engine.`,
 	p.StringVarP(&f.env, "env", "e", "", "environment to open (default: default_env of the config)")
 	p.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error; the log is nexops.log in the XDG state folder")
 	root.AddCommand(
-		a.statusCommand(f), a.logsCommand(f), a.planCommand(f), a.redeployCommand(f), a.journalCommand(f),
+		a.statusCommand(f), a.logsCommand(f), a.planCommand(f), a.journalCommand(f),
 		a.configCommand(f), a.demoCommand(f), a.versionCommand(),
 	)
+	root.AddCommand(a.actCommands(f)...)
 	a.completeEnvironments(root, f)
 	return root
 }

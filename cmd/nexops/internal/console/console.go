@@ -89,12 +89,13 @@ func (c *Console) build(o Options) error {
 	}
 	for _, kind := range o.Kinds.Actions {
 		a, err := kind.Build(o.Config.Actions[kind.Name], ActionDeps{
-			Host: c.pool.Host, CacheDir: o.CacheDir, Who: o.Who, Now: o.Now, Log: o.Log, Verify: watch,
+			Environment: c.Environment, Config: o.Config, Sources: list, Secret: c.secret, Verify: watch,
+			Host: c.pool.Host, CacheDir: o.CacheDir, Who: o.Who, Now: o.Now, Log: o.Log,
 		})
 		if err != nil {
 			return fmt.Errorf("actions.%s: %w", kind.Name, err)
 		}
-		c.Actions = append(c.Actions, discreet{a, c.redact})
+		c.Actions = append(c.Actions, makeDiscreet(a, c.redact))
 	}
 	lock := actions.DefaultLockConfig()
 	if l, ok := o.Config.Actions[lockTable].(*actions.LockConfig); ok {
@@ -109,6 +110,11 @@ func (c *Console) build(o Options) error {
 		Now: o.Now, Who: o.Who, Redact: c.redact, Log: o.Log,
 	})
 	return nil
+}
+
+// secret reads a secret; the redactor learns it.
+func (c *Console) secret(ctx context.Context, s remote.Secret) (string, error) {
+	return s.ResolveIn(ctx, c.secrets)
 }
 
 // chooseEnvironment is the one asked for, else the config's default, else the only one.
@@ -154,7 +160,7 @@ func (c *Console) sources(o Options) ([]sources.Source, error) {
 	deps := sources.Deps{
 		Environment: c.Environment, Environments: environments, Hosts: c.Config.Env[c.Environment].Hosts,
 		HostEnvironment: c.hostEnvironment, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
-		Secret: func(ctx context.Context, s remote.Secret) (string, error) { return s.ResolveIn(ctx, c.secrets) },
+		Secret: c.secret,
 	}
 	var out []sources.Source
 	for _, s := range c.Config.Sources {

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -24,8 +26,24 @@ type ActionKind struct {
 	Build     func(cfg any, deps ActionDeps) (actions.Action, error)
 }
 
-// ActionDeps is what an action may use of the program around it.
+// Spec is what the action says of itself. No I/O: it is made with its defaults and asked.
+func (k ActionKind) Spec() (actions.Spec, error) {
+	a, err := k.Build(k.NewConfig(), ActionDeps{})
+	if err != nil {
+		return actions.Spec{}, fmt.Errorf("action %s: %w", k.Name, err)
+	}
+	return a.Spec(), nil
+}
+
+// ActionDeps is what an action may use of the program around it. Build does no I/O, and makes
+// an action that can tell its Spec also when all of it is zero.
 type ActionDeps struct {
+	Environment string // the one that is open
+	Config      *config.Config
+	// Sources are those of the open environment: sources.Capability finds one that can do something.
+	Sources []sources.Source
+	// Secret reads a secret and makes it known to the redactor.
+	Secret   func(ctx context.Context, s remote.Secret) (string, error)
 	Host     func(name string) (remote.Host, error)
 	CacheDir string
 	Who      string

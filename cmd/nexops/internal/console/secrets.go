@@ -65,6 +65,30 @@ type discreet struct {
 	redact *actions.Redactor
 }
 
+// makeDiscreet wraps an action, and keeps what it can do besides.
+func makeDiscreet(a actions.Action, redact *actions.Redactor) actions.Action {
+	d := discreet{a, redact}
+	if c, ok := a.(actions.Chooser); ok {
+		return discreetChooser{d, c}
+	}
+	return d
+}
+
+// discreetChooser is a discreet action that also has something to choose.
+type discreetChooser struct {
+	discreet
+	chooser actions.Chooser
+}
+
+// Choices are the action's own. What they say comes from the same facts as the screen's rows.
+func (d discreetChooser) Choices(ctx context.Context, snap *fleet.Snapshot, targets []fleet.Ref) (actions.Choices, error) {
+	c, err := d.chooser.Choices(ctx, snap, targets)
+	if err != nil {
+		return actions.Choices{}, discreetError{text: d.redact.Text(err.Error()), err: err}
+	}
+	return c, nil
+}
+
 // Offer is the action's own, without secrets.
 func (d discreet) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer {
 	o := d.Action.Offer(snap, targets)
