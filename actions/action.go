@@ -137,14 +137,22 @@ type Move struct {
 
 // Step is one thing that a plan does. Steps run in order; the first failure stops.
 type Step struct {
-	Name    string   // "pull", "set tag", "up"
-	Host    string   // "" when it runs on this machine
-	Argv    []string // exactly what runs, shown and journalled; for a step that is no process, what it does in words
-	Dir     string   // folder it runs in
-	Mutates bool     // it changes the world: never sent twice
+	Name    string        // "pull", "set tag", "up"
+	Host    string        // "" when it runs on this machine
+	Argv    []string      // exactly what runs, shown and journalled; for a step that is no process, what it does in words
+	Dir     string        // folder it runs in
+	Mutates bool          // it changes the world: never sent twice
+	Into    *Pipe         // what its output is piped into, through this machine; nil: nothing
+	Timeout time.Duration // how long it may take; 0 is the Runner's own bound
 	// Do runs the step. It writes output, line by line, to out. An error for which
 	// errors.Is(err, ErrUnknown) means nobody knows whether it took effect.
 	Do func(ctx context.Context, out func(stream, line string)) error `json:"-"`
+}
+
+// Pipe is the command that the output of a step goes into. It runs beside the step's own.
+type Pipe struct {
+	Host string // "" when it runs on this machine
+	Argv []string
 }
 
 // Basis is a fact that the plan stands on. When a newer snapshot no longer

@@ -89,6 +89,14 @@ type StepRecord struct {
 	Argv    []string `json:"argv"`
 	Dir     string   `json:"dir,omitempty"`
 	Mutates bool     `json:"mutates"`
+	// Into is the command that its output is piped into.
+	Into *PipeRecord `json:"into,omitempty"`
+}
+
+// PipeRecord is a Pipe on record.
+type PipeRecord struct {
+	Host string   `json:"host"`
+	Argv []string `json:"argv"`
 }
 
 // EventRecord is an Event on record.
@@ -130,7 +138,11 @@ func planRecord(p *Plan, confirm Confirm, r *Redactor) *PlanRecord {
 		rec.Checks = append(rec.Checks, CheckRecord{c.Name, c.State, r.Text(c.Detail)})
 	}
 	for _, s := range p.Steps {
-		rec.Steps = append(rec.Steps, StepRecord{s.Name, s.Host, r.Argv(s.Argv), s.Dir, s.Mutates})
+		step := StepRecord{s.Name, s.Host, r.Argv(s.Argv), s.Dir, s.Mutates, nil}
+		if s.Into != nil {
+			step.Into = &PipeRecord{s.Into.Host, r.Argv(s.Into.Argv)}
+		}
+		rec.Steps = append(rec.Steps, step)
 	}
 	if p.Undo != nil {
 		rec.Undo = redactArgs(p.Undo.Args, r)

@@ -146,6 +146,9 @@ func (r *Redactor) Plan(p *Plan) {
 	}
 	for i := range p.Steps {
 		p.Steps[i].Argv = r.Argv(p.Steps[i].Argv)
+		if into := p.Steps[i].Into; into != nil {
+			p.Steps[i].Into = &Pipe{Host: into.Host, Argv: r.Argv(into.Argv)}
+		}
 	}
 }
 

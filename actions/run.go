@@ -232,10 +232,14 @@ func (x *run) do(ctx context.Context, i int) (err error) {
 // stepContext bounds a step. One that changes the world is not cut when the run is
 // cancelled: it gets time to end by itself.
 func (x *run) stepContext(ctx context.Context, step Step) (context.Context, context.CancelFunc) {
-	if !step.Mutates {
-		return context.WithTimeout(ctx, x.r.Timing.Step)
+	bound := x.r.Timing.Step
+	if step.Timeout > 0 {
+		bound = step.Timeout
 	}
-	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.r.Timing.Step)
+	if !step.Mutates {
+		return context.WithTimeout(ctx, bound)
+	}
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
 	stopGrace := context.AfterFunc(ctx, func() {
 		t := time.NewTimer(x.r.Timing.Grace)
 		defer t.Stop()

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -164,8 +165,16 @@ func exactLines(steps []actions.Step, w int) []line {
 			head = ln(sp(tokText, "   "))
 		}
 		out = append(out, hangingLine(head.put(tokFaint, "$ "), ln(sp(tokText, commandLine(steps[i].Argv))), w)...)
+		if into := steps[i].Into; into != nil {
+			out = append(out, hangingLine(ln(sp(tokFaint, "   | ")), pipeLine(into), w)...)
+		}
 	}
 	return out
+}
+
+// pipeLine is what a step's output goes into, and where.
+func pipeLine(p *actions.Pipe) line {
+	return ln(sp(tokText, commandLine(p.Argv)), sp(tokDim, "  on "+cmp.Or(p.Host, "this machine")))
 }
 
 // commandLine shows argv so that every word's bounds can be seen. It is for the eye, nobody runs it.
@@ -211,6 +220,9 @@ func stepTexts(p *actions.Plan) []string {
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		out = append(out, s.Name+" on "+stepHost(s)+": "+commandLine(s.Argv))
+		if s.Into != nil {
+			out = append(out, "into "+cmp.Or(s.Into.Host, "this machine")+": "+commandLine(s.Into.Argv))
+		}
 	}
 	return out
 }

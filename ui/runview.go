@@ -234,6 +234,9 @@ func (r *runView) stepLines(i int, now time.Time, w int) []line {
 	default:
 		out = append(out, hangingLine(ln(sp(tokFaint, "  $ ")), command, w)...)
 	}
+	if step.Into != nil && !s.began.IsZero() {
+		out = append(out, append(ln(sp(tokFaint, "  | ")), pipeLine(step.Into).middle(w-4)...))
+	}
 	if s.cut > 0 {
 		out = append(out, ln(sp(tokDim, "  │ "+plural(s.cut, "line")+" before this, in the journal")))
 	}

@@ -203,6 +203,9 @@ func testShownIsRun(t *testing.T, setup func(*testing.T) Case) {
 			if s.Host == h.Name() {
 				shown = append(shown, s.Argv)
 			}
+			if s.Into != nil && s.Into.Host == h.Name() {
+				shown = append(shown, s.Into.Argv)
+			}
 		}
 		ran := res.calls[h.Name()]
 		for i := range max(len(shown), len(ran)) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -53,6 +54,9 @@ func planText(w io.Writer, plan *actions.Plan) error {
 		}
 		line("  %d. %s (%s)", i+1, s.Name, where)
 		line("     %s", strings.Join(s.Argv, " "))
+		if s.Into != nil {
+			line("     | %s (%s)", strings.Join(s.Into.Argv, " "), cmp.Or(s.Into.Host, "here"))
+		}
 	}
 	if plan.Undo != nil {
 		line("undo: %s", plan.Undo.Words())

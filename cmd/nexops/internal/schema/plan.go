@@ -51,6 +51,13 @@ type Step struct {
 	Argv    []string `json:"argv"`
 	Dir     string   `json:"dir"`
 	Mutates bool     `json:"mutates"`
+	Into    *Pipe    `json:"into"`
+}
+
+// Pipe is the command that a step's output goes into.
+type Pipe struct {
+	Host string   `json:"host"`
+	Argv []string `json:"argv"`
 }
 
 // MakePlan turns a plan into its document.
@@ -67,7 +74,11 @@ func MakePlan(p *actions.Plan) Plan {
 		out.Preflights = append(out.Preflights, Check{c.Name, string(c.State), c.Detail})
 	}
 	for _, s := range p.Steps {
-		out.Steps = append(out.Steps, Step{s.Name, s.Host, list(s.Argv), s.Dir, s.Mutates})
+		step := Step{s.Name, s.Host, list(s.Argv), s.Dir, s.Mutates, nil}
+		if s.Into != nil {
+			step.Into = &Pipe{s.Into.Host, list(s.Into.Argv)}
+		}
+		out.Steps = append(out.Steps, step)
 	}
 	if p.Undo != nil {
 		out.UndoTo = p.Undo.Args["to"]
