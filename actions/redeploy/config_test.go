@@ -10,7 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/nexgate-hq/nexops/actions"
-	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/remote"
 )
 
@@ -58,59 +58,13 @@ func TestConfigIsValidated(t *testing.T) {
 	}
 }
 
-func TestTagPlaces(t *testing.T) {
-	c := DefaultConfig()
-	c.Services = map[string]Override{"web": {TagFile: "{environment}/{service}.env", TagKey: "WEB"}}
-	tests := []struct{ name, file, key string }{
-		{"ai", "services/ai/tag.env", "AI_TAG"},
-		{"file-thunder", "services/file-thunder/tag.env", "FILE_THUNDER_TAG"},
-		{"web", "prod/web.env", "WEB"},
-	}
-	for _, tt := range tests {
-		key := fleet.ServiceKey{Environment: "prod", Name: tt.name}
-		if file, tag := c.tagFile(key), c.tagKey(key); file != tt.file || tag != tt.key {
-			t.Errorf("%s: %s %s", tt.name, file, tag)
-		}
-	}
-}
-
-// via is a host that the ssh program can reach.
-type via struct {
-	remote.Host
-	args []string
-}
-
-func (v via) Address() string       { return "deploy@10.8.0.1:2222" }
-func (v via) OpenSSHArgs() []string { return v.args }
-
-func TestGitViaUsesTheHostsIdentity(t *testing.T) {
-	args := []string{"-i", "/k ey", "-o", "BatchMode=yes", "-p", "2222", "-l", "deploy"}
-	tests := []struct{ url, want string }{
-		{"ssh://git@git.nexgate.internal/x", "ssh -i '/k ey' -o 'BatchMode=yes'"},
-		{"ssh://10.8.0.1/x", "ssh -i '/k ey' -o 'BatchMode=yes' -p 2222 -l deploy"},
-		{"git@10.8.0.1:x", "ssh -i '/k ey' -o 'BatchMode=yes' -p 2222"},
-	}
-	for _, tt := range tests {
-		cfg := DefaultConfig()
-		cfg.GitURL, cfg.GitVia = tt.url, "ops"
-		a := &action{cfg: cfg, deps: Deps{Host: func(name string) (remote.Host, error) { return via{remote.Local(name), args}, nil }}}
-		if got, err := a.sshCommand(); err != nil || got != tt.want {
-			t.Errorf("%s: %s, %v, want %s", tt.url, got, err, tt.want)
-		}
-	}
-	a := &action{cfg: Config{GitVia: "ops"}, deps: Deps{Host: func(name string) (remote.Host, error) { return remote.Local(name), nil }}}
-	if _, err := a.sshCommand(); err == nil {
-		t.Error("a host without ssh was taken as git_via")
-	}
-}
-
 func TestScaleIsKept(t *testing.T) {
-	s := newStage(t, HomeCheckout, "prod-1")
+	s := newStage(t, compose.HomeCheckout, "prod-1")
 	snap := s.Latest()
 	svc := &snap.Services[0]
 	second := svc.Instances[0]
 	second.ID, second.Name = "second", "nexgate-ai-2"
-	second.Labels = map[string]string{labelDir: second.Labels[labelDir], labelFiles: second.Labels[labelFiles], labelNumber: "2"}
+	second.Labels = map[string]string{compose.LabelDir: second.Labels[compose.LabelDir], compose.LabelFiles: second.Labels[compose.LabelFiles], compose.LabelNumber: "2"}
 	leftOver := svc.Instances[0]
 	leftOver.ID, leftOver.Name = "third", "1f2e_nexgate-ai-1"
 	svc.Instances = append(svc.Instances, second, leftOver)

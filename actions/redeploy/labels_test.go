@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
@@ -20,36 +21,36 @@ func TestForgedLabels(t *testing.T) {
 		want   string
 	}{
 		{"the folder is a container's", func(_ *testing.T, s *stage) {
-			s.label(labelDir, "/proc/self")
+			s.label(compose.LabelDir, "/proc/self")
 		}, "where containers write"},
 		{"the folder leads to a container's", func(t *testing.T, s *stage) {
 			link := filepath.Join(s.dir, "link")
 			if err := os.Symlink("/proc/self", link); err != nil {
 				t.Fatal(err)
 			}
-			s.label(labelDir, link)
+			s.label(compose.LabelDir, link)
 		}, "where containers write"},
 		{"a file is below the engine's own folder", func(_ *testing.T, s *stage) {
 			s.hosts[0].root = s.dir
 		}, "where containers write"},
 		{"an environment file is a container's", func(_ *testing.T, s *stage) {
-			s.label(labelEnvFiles, "/proc/self/environ")
+			s.label(compose.LabelEnvFiles, "/proc/self/environ")
 		}, "where containers write"},
 		{"everybody may change a file", func(t *testing.T, s *stage) {
-			if err := os.Chmod(s.hosts[0].instance.Labels[labelFiles], 0o666); err != nil { //nolint:gosec // the fault
+			if err := os.Chmod(s.hosts[0].instance.Labels[compose.LabelFiles], 0o666); err != nil { //nolint:gosec // the fault
 				t.Fatal(err)
 			}
 		}, "everybody on the host may change"},
 		{"a file that is not there", func(_ *testing.T, s *stage) {
-			s.label(labelFiles, "--help,"+strings.Repeat("x,", 3))
+			s.label(compose.LabelFiles, "--help,"+strings.Repeat("x,", 3))
 		}, "No such file"},
 		{"files without end", func(_ *testing.T, s *stage) {
-			s.label(labelFiles, strings.Repeat("x,", 100))
+			s.label(compose.LabelFiles, strings.Repeat("x,", 100))
 		}, "20 are allowed"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newStage(t, HomeCheckout, "prod-1")
+			s := newStage(t, compose.HomeCheckout, "prod-1")
 			tt.change(t, s)
 			plan, err := s.action().Plan(context.Background(), s.Latest(), s.intent("0.4.1"))
 			if err != nil {
@@ -70,10 +71,10 @@ func TestForgedLabels(t *testing.T) {
 
 // TestConfiguredPathsAreBelieved: what the config says needs no label.
 func TestConfiguredPathsAreBelieved(t *testing.T) {
-	s := newStage(t, HomeCheckout, "prod-1")
+	s := newStage(t, compose.HomeCheckout, "prod-1")
 	h := s.hosts[0]
 	h.root = s.dir
-	s.cfg.Services = map[string]Override{"ai": {Dir: h.dir, Files: []string{"prod/stack.yml"}}}
+	s.cfg.Services = map[string]Override{"ai": {Override: compose.Override{Dir: h.dir, Files: []string{"prod/stack.yml"}}}}
 	plan, err := s.action().Plan(context.Background(), s.Latest(), s.intent("0.4.1"))
 	if err != nil {
 		t.Fatal(err)
@@ -88,10 +89,10 @@ func TestConfiguredPathsAreBelieved(t *testing.T) {
 
 // TestContainersThatDisagree: with two answers to where a service is from, one may be forged.
 func TestContainersThatDisagree(t *testing.T) {
-	s := newStage(t, HomeCheckout, "prod-1")
+	s := newStage(t, compose.HomeCheckout, "prod-1")
 	snap := s.Latest()
 	other := snap.Services[0].Instances[0]
-	other.ID, other.Labels = "other", map[string]string{labelDir: "/srv/other", labelFiles: "/srv/other/compose.yml", labelNumber: "2"}
+	other.ID, other.Labels = "other", map[string]string{compose.LabelDir: "/srv/other", compose.LabelFiles: "/srv/other/compose.yml", compose.LabelNumber: "2"}
 	snap.Services[0].Instances = append(snap.Services[0].Instances, other)
 	o := s.action().Offer(snap, []fleet.Ref{{Service: aiProd}})
 	if o.Enabled || !strings.Contains(o.Reason, "tell of different Compose files") {

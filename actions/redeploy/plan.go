@@ -3,11 +3,13 @@ package redeploy
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
@@ -27,7 +29,7 @@ type planner struct {
 	checks  []actions.Check // of the whole, not of one host
 
 	// With tag_home = "git":
-	repo   *repo
+	repo   *compose.Repo
 	head   string // of the branch
 	commit string // the one to push; "" when the branch has the tag already
 }
@@ -44,12 +46,12 @@ func (p *planner) check(state actions.CheckState, name, format string, args ...a
 // plan asks all hosts at once and puts together what they say.
 func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	p.check(actions.CheckOK, "facts", "%s old", fleet.Ago(p.snap.At.Sub(p.svc.Seen)))
-	if p.a.cfg.TagHome == HomeGit {
+	if p.a.cfg.TagHome == compose.HomeGit {
 		p.prepareGit(ctx)
 	}
-	p.surveys = make([]*survey, len(p.t.hosts))
+	p.surveys = make([]*survey, len(p.t.Hosts))
 	var asking sync.WaitGroup
-	for i, pl := range p.t.hosts {
+	for i, pl := range p.t.Hosts {
 		asking.Go(func() { p.surveys[i] = p.survey(ctx, pl) })
 	}
 	asking.Wait()
@@ -124,17 +126,21 @@ func shortCommit(c string) string {
 // prepareGit brings our copy of the infra repo up to date.
 func (p *planner) prepareGit(ctx context.Context) {
 	const name = "infra repo"
-	r, err := p.a.newRepo(ctx, p.a.cfg.Branches[p.t.key.Environment])
+	cfg := p.a.cfg
+	r, err := compose.OpenRepo(ctx, compose.RepoOptions{
+		Dir: filepath.Join(p.a.deps.CacheDir, Name), URL: cfg.GitURL, Branch: cfg.Branches[p.t.Key.Environment],
+		Via: cfg.GitVia, Host: p.a.deps.Host, Environ: p.a.deps.Environ,
+	})
 	if err == nil {
 		p.repo = r
-		p.head, err = r.fetch(ctx)
+		p.head, err = r.Fetch(ctx)
 	}
 	if err != nil {
-		p.repo = &repo{branch: p.a.cfg.Branches[p.t.key.Environment]}
+		p.repo = &compose.Repo{Branch: cfg.Branches[p.t.Key.Environment]}
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	p.check(actions.CheckOK, name, "%s at %s", r.branch, r.tell(ctx, p.head))
+	p.check(actions.CheckOK, name, "%s at %s", r.Branch, r.Tell(ctx, p.head))
 }
 
 // prepareCommit makes the tag commit in our copy, so that the plan shows the very commit
@@ -144,41 +150,41 @@ func (p *planner) prepareCommit(ctx context.Context) {
 	if p.head == "" {
 		return // said by prepareGit
 	}
-	file, key := p.a.cfg.tagFile(p.t.key), p.a.cfg.tagKey(p.t.key)
-	content, mode, err := p.repo.file(ctx, p.head, file)
+	file, key := p.a.cfg.tagFile(p.t.Key), p.a.cfg.tagKey(p.t.Key)
+	content, mode, err := p.repo.File(ctx, p.head, file)
 	if err != nil {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	tag, _, err := readTag(content, key)
+	tag, _, err := compose.ReadTag(content, key)
 	if err != nil {
-		p.check(actions.CheckFail, name, "%s on %s: %v", file, p.repo.branch, err)
+		p.check(actions.CheckFail, name, "%s on %s: %v", file, p.repo.Branch, err)
 		return
 	}
 	if tag == p.t.to.Tag {
-		p.check(actions.CheckOK, name, "not needed: %s on %s already has %s", file, p.repo.branch, changedLine(content, key))
+		p.check(actions.CheckOK, name, "not needed: %s on %s already has %s", file, p.repo.Branch, compose.ChangedLine(content, key))
 		return
 	}
-	if desired := p.svc.Releases.Desired.Tag; tag != desired && tag != p.t.hosts[0].from.Tag {
-		p.check(actions.CheckFail, name, "%s on %s has %s, the screen says %s: it has just moved, look again", file, p.repo.branch, changedLine(content, key), orElse(desired, "nothing"))
+	if desired := p.svc.Releases.Desired.Tag; tag != desired && tag != p.t.Hosts[0].From.Tag {
+		p.check(actions.CheckFail, name, "%s on %s has %s, the screen says %s: it has just moved, look again", file, p.repo.Branch, compose.ChangedLine(content, key), orElse(desired, "nothing"))
 		return
 	}
-	next, err := setTag(content, key, p.t.to.Tag, p.t.to.Digest)
+	next, err := compose.SetTag(content, key, p.t.to.Tag, p.t.to.Digest)
 	if err == nil {
-		p.commit, err = p.repo.commit(ctx, change{
-			parent: p.head, file: file, mode: mode, content: next, message: p.message(tag),
-			author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), at: p.made,
+		p.commit, err = p.repo.Commit(ctx, compose.Change{
+			Parent: p.head, File: file, Mode: mode, Content: next, Message: p.message(tag),
+			Author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), At: p.made,
 		})
 	}
 	if err != nil {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	p.check(actions.CheckOK, name, "%s on top of %.7s: %s, %s becomes %s", shortCommit(p.commit), p.head, file, changedLine(content, key), changedLine(next, key))
+	p.check(actions.CheckOK, name, "%s on top of %.7s: %s, %s becomes %s", shortCommit(p.commit), p.head, file, compose.ChangedLine(content, key), compose.ChangedLine(next, key))
 }
 
 func (p *planner) message(was string) string {
-	m := fmt.Sprintf("%s: redeploy %s (was %s)\n\nBy %s with nexops, plan %s.\n", p.t.key.Name, p.t.to.Tag, was, remote.Clean(p.intent.Who), p.id)
+	m := fmt.Sprintf("%s: redeploy %s (was %s)\n\nBy %s with nexops, plan %s.\n", p.t.Key.Name, p.t.to.Tag, was, remote.Clean(p.intent.Who), p.id)
 	if p.intent.Why != "" {
 		m += "Why: " + remote.Clean(p.intent.Why) + "\n"
 	}
@@ -190,9 +196,9 @@ func (p *planner) assemble() *actions.Plan {
 	e := &execution{planner: p}
 	var expect []verify.Expect
 	plan := &actions.Plan{
-		ID: p.id, Intent: p.intent, Environment: p.t.key.Environment, Made: p.made, Snapshot: p.snap.Seq,
-		Title: fmt.Sprintf("redeploy %s on %s: %s → %s", p.t.key.Name, p.t.key.Environment, p.fromVersions(), p.t.to.Version()),
-		Risks: p.risks(), Checks: p.checks, LockHosts: p.t.hostNames(), Undo: p.undo(),
+		ID: p.id, Intent: p.intent, Environment: p.t.Key.Environment, Made: p.made, Snapshot: p.snap.Seq,
+		Title: fmt.Sprintf("redeploy %s on %s: %s → %s", p.t.Key.Name, p.t.Key.Environment, p.fromVersions(), p.t.to.Version()),
+		Risks: p.risks(), Checks: p.checks, LockHosts: p.t.HostNames(), Undo: p.undo(),
 	}
 	for _, s := range p.surveys {
 		to := p.t.to
@@ -200,13 +206,13 @@ func (p *planner) assemble() *actions.Plan {
 		if s.local != nil {
 			to.ImageID = s.local.ID
 		}
-		expect = append(expect, verify.Expect{Service: p.t.key, Host: s.place.host, Pick: p.t.pick, Release: to})
-		plan.Moves = append(plan.Moves, actions.Move{Service: p.t.key, Host: s.place.host, From: s.place.from, To: to})
-		plan.Checks = append(plan.Checks, s.checks...)
-		plan.Bases = append(plan.Bases, actions.RunningBasis(p.t.key, s.place.host, p.t.pick, p.snap))
+		expect = append(expect, verify.Expect{Service: p.t.Key, Host: s.Place.Host, Pick: p.t.Pick, Release: to})
+		plan.Moves = append(plan.Moves, actions.Move{Service: p.t.Key, Host: s.Place.Host, From: s.Place.From, To: to})
+		plan.Checks = append(plan.Checks, s.Checks...)
+		plan.Bases = append(plan.Bases, actions.RunningBasis(p.t.Key, s.Place.Host, p.t.Pick, p.snap))
 	}
 	plan.Bases = append(plan.Bases, p.desiredBasis())
-	set := p.a.deps.Verify.For(p.t.key.Environment).With(p.a.cfg.Soak, p.a.cfg.Start)
+	set := p.a.deps.Verify.For(p.t.Key.Environment).With(p.a.cfg.Soak, p.a.cfg.Start)
 	e.watch = verify.New(set, verify.Deps{Now: p.a.deps.Now, Look: p.a.deps.Look}, p.snap, p.t.to.Version()+" runs", expect...)
 	plan.Verify = e.watch.Verify
 	if ok, _ := plan.Runnable(); ok {
@@ -216,7 +222,7 @@ func (p *planner) assemble() *actions.Plan {
 }
 
 func (p *planner) desiredBasis() actions.Basis {
-	key := p.t.key
+	key := p.t.Key
 	now := func(snap *fleet.Snapshot) string {
 		svc, ok := snap.Find(key)
 		if !ok || svc.Releases.Desired.IsZero() {
@@ -230,8 +236,8 @@ func (p *planner) desiredBasis() actions.Basis {
 func (p *planner) fromVersions() string {
 	var list []string
 	seen := map[string]bool{}
-	for _, pl := range p.t.hosts {
-		if v := pl.from.Version(); !seen[v] {
+	for _, pl := range p.t.Hosts {
+		if v := pl.From.Version(); !seen[v] {
 			seen[v] = true
 			list = append(list, v)
 		}
@@ -242,7 +248,7 @@ func (p *planner) fromVersions() string {
 func (p *planner) risks() []string {
 	n := 0
 	for _, s := range p.surveys {
-		n += s.place.count()
+		n += s.Place.Count()
 	}
 	containers := "1 container is"
 	if n != 1 {
@@ -253,16 +259,16 @@ func (p *planner) risks() []string {
 		order = ", one host after the other"
 	}
 	risks := []string{fmt.Sprintf("%s stopped and made again on %s%s: %s does not answer there until the new one is up",
-		containers, strings.Join(p.t.hostNames(), ", "), order, p.t.key.Name)}
+		containers, strings.Join(p.t.HostNames(), ", "), order, p.t.Key.Name)}
 	if p.commit != "" {
-		risks = append(risks, fmt.Sprintf("a commit is pushed to %s of the infra repo", p.repo.branch))
+		risks = append(risks, fmt.Sprintf("a commit is pushed to %s of the infra repo", p.repo.Branch))
 	}
 	return append(risks, "changes to the database that came with the newer release stay")
 }
 
 // undo is the way back: to what the first host runs now.
 func (p *planner) undo() *actions.Intent {
-	back := p.t.hosts[0].from.Tag
+	back := p.t.Hosts[0].From.Tag
 	if back == p.t.to.Tag {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
@@ -76,12 +77,12 @@ func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer 
 		err = t.choose(svc, snap, "")
 	}
 	if err == nil && t.there(svc) {
-		err = fmt.Errorf("%s already runs %s", t.key, t.to.Version())
+		err = fmt.Errorf("%s already runs %s", t.Key, t.to.Version())
 	}
 	if err != nil {
 		return actions.Offer{Reason: err.Error()}
 	}
-	return actions.Offer{Enabled: true, Title: fmt.Sprintf("redeploy %s %s", t.key.Name, t.to.Version())}
+	return actions.Offer{Enabled: true, Title: fmt.Sprintf("redeploy %s %s", t.Key.Name, t.to.Version())}
 }
 
 // possible says why nothing can be planned now, whatever the release.
@@ -92,21 +93,21 @@ func (a *action) possible(snap *fleet.Snapshot, svc *fleet.Service, t *target) e
 	if err := a.fresh(snap, svc); err != nil {
 		return err
 	}
-	if len(t.hosts) == 0 {
-		return fmt.Errorf("no container of the Compose service %s is there", t.service)
+	if len(t.Hosts) == 0 {
+		return fmt.Errorf("no container of the Compose service %s is there", t.Service)
 	}
 	var tags []string
-	for _, p := range t.hosts {
-		if !slices.Contains(tags, p.from.Tag) {
-			tags = append(tags, p.from.Tag)
+	for _, p := range t.Hosts {
+		if !slices.Contains(tags, p.From.Tag) {
+			tags = append(tags, p.From.Tag)
 		}
 	}
 	const usual = 2 // a deploy that stopped half-way leaves two
 	if len(tags) > usual {
 		return fmt.Errorf("its hosts run %d different releases: look into that first", len(tags))
 	}
-	if a.cfg.TagHome == HomeGit && a.cfg.Branches[t.key.Environment] == "" {
-		return fmt.Errorf("[actions.redeploy.branches] names no branch for %s", t.key.Environment)
+	if a.cfg.TagHome == compose.HomeGit && a.cfg.Branches[t.Key.Environment] == "" {
+		return fmt.Errorf("[actions.redeploy.branches] names no branch for %s", t.Key.Environment)
 	}
 	return nil
 }
@@ -155,7 +156,7 @@ func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.
 	p := newPlanner(a, snap, svc, t, intent)
 	plan, err := p.plan(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("redeploy %s: %w", t.key, err)
+		return nil, fmt.Errorf("redeploy %s: %w", t.Key, err)
 	}
 	return plan, nil
 }

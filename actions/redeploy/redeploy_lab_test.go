@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/lab/real"
 	"github.com/nexgate-hq/nexops/remote"
@@ -128,12 +129,12 @@ func (w *labWorld) instances(ctx context.Context, host string) ([]fleet.Instance
 	if err != nil {
 		return nil, err
 	}
-	p := probe{h}
-	ids, err := p.text(ctx, "docker", "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.service="+labService)
+	p := compose.Probe{Host: h}
+	ids, err := p.Text(ctx, "docker", "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.service="+labService)
 	if err != nil || ids == "" {
 		return nil, err
 	}
-	out, err := p.run(ctx, remote.Command{Argv: append([]string{"docker", "inspect"}, strings.Fields(ids)...)})
+	out, err := p.Run(ctx, remote.Command{Argv: append([]string{"docker", "inspect"}, strings.Fields(ids)...)})
 	if err != nil {
 		return nil, err
 	}
@@ -264,11 +265,11 @@ func TestLabPullsWhatIsGone(t *testing.T) {
 	if _, err := w.lab.SSH(t.Context(), "prod-1", "docker", "rmi", w.image()+":"+real.FirstTag); err != nil {
 		t.Fatal(err)
 	}
-	p := w.plan(w.action(w.config(HomeCheckout), w.pool.Host))
+	p := w.plan(w.action(w.config(compose.HomeCheckout), w.pool.Host))
 	if !slices.ContainsFunc(p.Steps, func(s actions.Step) bool { return s.Name == "pull image" }) {
 		t.Errorf("no pull: %+v", p.Checks)
 	}
-	if d := p.Moves[0].To.Digest; !digestGrammar.MatchString(d) {
+	if d := p.Moves[0].To.Digest; len(d) != len("sha256:")+64 || !strings.HasPrefix(d, "sha256:") {
 		t.Errorf("the registry's digest is not known before the pull: %q", d)
 	}
 	texts, end := w.run(p)
@@ -297,7 +298,7 @@ func TestLabPullsWhatIsGone(t *testing.T) {
 func TestLabImageNowhere(t *testing.T) {
 	w := newLabWorld(t, []string{"prod-1"}, []string{real.FirstTag, "0.0.1"})
 	w.await("the first facts", func() bool { return w.runs("prod-1", real.FirstTag) })
-	p, err := w.action(w.config(HomeCheckout), w.pool.Host).Plan(t.Context(), w.Latest(), w.intent())
+	p, err := w.action(w.config(compose.HomeCheckout), w.pool.Host).Plan(t.Context(), w.Latest(), w.intent())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +316,7 @@ func TestLabTwoConsoles(t *testing.T) {
 		end   actions.Event
 	}
 	results := make([]result, 2)
-	plans := []*actions.Plan{w.plan(w.action(w.config(HomeGit), w.pool.Host)), w.plan(w.action(w.config(HomeGit), w.pool.Host))}
+	plans := []*actions.Plan{w.plan(w.action(w.config(compose.HomeGit), w.pool.Host)), w.plan(w.action(w.config(compose.HomeGit), w.pool.Host))}
 	var both sync.WaitGroup
 	for i, p := range plans {
 		both.Go(func() { results[i].texts, results[i].end = w.run(p) })
@@ -380,7 +381,7 @@ func TestLabConnectionLostInUp(t *testing.T) {
 			go func() { back <- w.lab.StartSSHD(context.Background(), "prod-1") }()
 		}}, nil
 	}
-	texts, end := w.run(w.plan(w.action(w.config(HomeCheckout), host)))
+	texts, end := w.run(w.plan(w.action(w.config(compose.HomeCheckout), host)))
 	if err := <-back; err != nil {
 		t.Error(err)
 	}
@@ -444,8 +445,8 @@ func TestLabAnswersAsDocumented(t *testing.T) {
 			t.Errorf("%v: code %d, %v\n%s\n%s", tt.argv, res.Code, err, res.Stdout, res.Stderr)
 		}
 	}
-	e, err := probe{h}.engine(t.Context())
-	if err != nil || e.ID == "" || !e.insecure(w.image()) {
+	e, err := compose.Probe{Host: h}.Engine(t.Context())
+	if err != nil || e.ID == "" || !e.Insecure(w.image()) {
 		t.Errorf("engine %+v, %v (registries %v)", e, err, slices.Collect(maps.Keys(e.RegistryConfig.IndexConfigs)))
 	}
 }

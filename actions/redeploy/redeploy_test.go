@@ -10,12 +10,13 @@ import (
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/actionstest"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
 func TestContractCheckout(t *testing.T) {
 	actionstest.Contract(t, func(t *testing.T) actionstest.Case {
-		s := newStage(t, HomeCheckout, "prod-1", "prod-2")
+		s := newStage(t, compose.HomeCheckout, "prod-1", "prod-2")
 		delete(s.hosts[1].images, "0.4.1") // one of them has to pull
 		return s.contract()
 	})
@@ -23,7 +24,7 @@ func TestContractCheckout(t *testing.T) {
 
 func TestContractGit(t *testing.T) {
 	actionstest.Contract(t, func(t *testing.T) actionstest.Case {
-		s := newStage(t, HomeGit, "prod-1")
+		s := newStage(t, compose.HomeGit, "prod-1")
 		return s.contract()
 	})
 }
@@ -76,7 +77,7 @@ func TestOffer(t *testing.T) {
 		}, "redeploy ai 0.4.1", true},
 		{"a name that is a path", func(_ *fleet.Snapshot, s *fleet.Service) { s.Key.Name = "../ai" }, "not in the estate", false},
 	}
-	s := newStage(t, HomeCheckout, "prod-1", "prod-2")
+	s := newStage(t, compose.HomeCheckout, "prod-1", "prod-2")
 	for _, tt := range tests {
 		snap := s.Latest()
 		if tt.change != nil {
@@ -90,7 +91,7 @@ func TestOffer(t *testing.T) {
 }
 
 func TestPlanGoesToAnyKnownRelease(t *testing.T) {
-	s := newStage(t, HomeCheckout, "prod-1")
+	s := newStage(t, compose.HomeCheckout, "prod-1")
 	p := s.plan("0.4.0")
 	if p.Title != "redeploy ai on prod: 0.4.2 → 0.4.0" || p.Moves[0].To.Digest != digestOf("0.4.0") || p.Moves[0].From.Tag != "0.4.2" {
 		t.Errorf("%s: %+v", p.Title, p.Moves)
@@ -115,36 +116,36 @@ func TestPreflights(t *testing.T) {
 		state  actions.CheckState
 		want   string
 	}{
-		{"all well", HomeCheckout, nil, actions.CheckOK, "image 0.4.1 on prod-1: " + strings.Repeat("31", 6) + ", 12M, on the host"},
-		{"image to be pulled", HomeCheckout, func(_ *stage, h *engineHost) { delete(h.images, "0.4.1") }, actions.CheckOK, "it will be pulled"},
-		{"image nowhere", HomeCheckout, func(s *stage, h *engineHost) {
+		{"all well", compose.HomeCheckout, nil, actions.CheckOK, "image 0.4.1 on prod-1: " + strings.Repeat("31", 6) + ", 12M, on the host"},
+		{"image to be pulled", compose.HomeCheckout, func(_ *stage, h *engineHost) { delete(h.images, "0.4.1") }, actions.CheckOK, "it will be pulled"},
+		{"image nowhere", compose.HomeCheckout, func(s *stage, h *engineHost) {
 			delete(h.images, "0.4.1")
 			delete(s.registry, "0.4.1")
 		}, actions.CheckFail, "not on the host, and it cannot be pulled: prod-1: docker manifest inspect: no such manifest"},
-		{"tag moved on the host", HomeCheckout, func(_ *stage, h *engineHost) { h.images["0.4.1"] = digestOf("x") }, actions.CheckFail, "the tag was moved"},
-		{"tag moved in the registry", HomeCheckout, func(s *stage, h *engineHost) {
+		{"tag moved on the host", compose.HomeCheckout, func(_ *stage, h *engineHost) { h.images["0.4.1"] = digestOf("x") }, actions.CheckFail, "the tag was moved"},
+		{"tag moved in the registry", compose.HomeCheckout, func(s *stage, h *engineHost) {
 			delete(h.images, "0.4.1")
 			s.registry["0.4.1"] = digestOf("x")
 		}, actions.CheckFail, "the tag was moved"},
-		{"host unreachable", HomeCheckout, func(s *stage, h *engineHost) { s.blind[h.Name()] = "no route" }, actions.CheckFail, "no route"},
-		{"engine dead", HomeCheckout, func(_ *stage, h *engineHost) { h.engine = "Cannot connect" }, actions.CheckFail, "the engine does not answer: Cannot connect"},
-		{"compose v1", HomeCheckout, func(_ *stage, h *engineHost) { h.compose = "1.29.2" }, actions.CheckFail, "Compose v2 is needed"},
-		{"folder gone", HomeCheckout, func(_ *stage, h *engineHost) { h.instance.Labels[labelDir] = "/nowhere/at-all" }, actions.CheckFail, "is not there any more"},
-		{"tag file gone", HomeCheckout, func(s *stage, h *engineHost) { must(s, os.Remove(h.tagFile())) }, actions.CheckFail, "No such file"},
-		{"tag file of somebody else", HomeCheckout, func(s *stage, h *engineHost) { s.write(h.tagFile(), "AI_TAG=0.5.0\n") }, actions.CheckFail, "nothing tells of 0.5.0"},
-		{"git still desires the newer", HomeCheckout, nil, actions.CheckWarn, "git still desires 0.4.2"},
-		{"git: all well", HomeGit, nil, actions.CheckOK, `services/ai/tag.env, AI_TAG=0.4.2 becomes AI_TAG=0.4.1`},
-		{"git: other commits come too", HomeGit, func(s *stage, _ *engineHost) { s.somebodyPushes("other", "x", "other: y") }, actions.CheckWarn, "also brings 1 other commits"},
-		{"git: the host is ahead", HomeGit, func(s *stage, h *engineHost) {
+		{"host unreachable", compose.HomeCheckout, func(s *stage, h *engineHost) { s.blind[h.Name()] = "no route" }, actions.CheckFail, "no route"},
+		{"engine dead", compose.HomeCheckout, func(_ *stage, h *engineHost) { h.engine = "Cannot connect" }, actions.CheckFail, "the engine does not answer: Cannot connect"},
+		{"compose v1", compose.HomeCheckout, func(_ *stage, h *engineHost) { h.compose = "1.29.2" }, actions.CheckFail, "Compose v2 is needed"},
+		{"folder gone", compose.HomeCheckout, func(_ *stage, h *engineHost) { h.instance.Labels[compose.LabelDir] = "/nowhere/at-all" }, actions.CheckFail, "is not there any more"},
+		{"tag file gone", compose.HomeCheckout, func(s *stage, h *engineHost) { must(s, os.Remove(h.tagFile())) }, actions.CheckFail, "No such file"},
+		{"tag file of somebody else", compose.HomeCheckout, func(s *stage, h *engineHost) { s.write(h.tagFile(), "AI_TAG=0.5.0\n") }, actions.CheckFail, "nothing tells of 0.5.0"},
+		{"git still desires the newer", compose.HomeCheckout, nil, actions.CheckWarn, "git still desires 0.4.2"},
+		{"git: all well", compose.HomeGit, nil, actions.CheckOK, `services/ai/tag.env, AI_TAG=0.4.2 becomes AI_TAG=0.4.1`},
+		{"git: other commits come too", compose.HomeGit, func(s *stage, _ *engineHost) { s.somebodyPushes("other", "x", "other: y") }, actions.CheckWarn, "also brings 1 other commits"},
+		{"git: the host is ahead", compose.HomeGit, func(s *stage, h *engineHost) {
 			s.write(h.dir+"/x", "x")
 			s.git(h.dir, "add", ".")
 			s.git(h.dir, "commit", "-q", "-m", "by hand")
 		}, actions.CheckFail, "a fast-forward pull would refuse"},
-		{"git: tag file changed by hand", HomeGit, func(s *stage, h *engineHost) { s.write(h.tagFile(), "AI_TAG=0.4.2\n") }, actions.CheckFail, "is changed on the host and by the pull"},
-		{"git: another branch", HomeGit, func(s *stage, h *engineHost) { s.git(h.dir, "checkout", "-q", "-b", "try") }, actions.CheckFail, "is on branch try, not on master"},
-		{"git: no checkout", HomeGit, func(s *stage, h *engineHost) { must(s, os.RemoveAll(h.dir+"/.git")) }, actions.CheckFail, "is in no git checkout"},
-		{"git: repo gone", HomeGit, func(s *stage, _ *engineHost) { must(s, os.RemoveAll(s.cfg.GitURL)) }, actions.CheckFail, "infra repo: git fetch"},
-		{"git: it has just moved", HomeGit, func(s *stage, _ *engineHost) { s.somebodyPushes("services/ai/tag.env", "AI_TAG=0.5.0\n", "ai: 0.5.0") }, actions.CheckFail, "it has just moved, look again"},
+		{"git: tag file changed by hand", compose.HomeGit, func(s *stage, h *engineHost) { s.write(h.tagFile(), "AI_TAG=0.4.2\n") }, actions.CheckFail, "is changed on the host and by the pull"},
+		{"git: another branch", compose.HomeGit, func(s *stage, h *engineHost) { s.git(h.dir, "checkout", "-q", "-b", "try") }, actions.CheckFail, "is on branch try, not on master"},
+		{"git: no checkout", compose.HomeGit, func(s *stage, h *engineHost) { must(s, os.RemoveAll(h.dir+"/.git")) }, actions.CheckFail, "is in no git checkout"},
+		{"git: repo gone", compose.HomeGit, func(s *stage, _ *engineHost) { must(s, os.RemoveAll(s.cfg.GitURL)) }, actions.CheckFail, "infra repo: git fetch"},
+		{"git: it has just moved", compose.HomeGit, func(s *stage, _ *engineHost) { s.somebodyPushes("services/ai/tag.env", "AI_TAG=0.5.0\n", "ai: 0.5.0") }, actions.CheckFail, "it has just moved, look again"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,7 +195,7 @@ func steps(p *actions.Plan) string {
 }
 
 func TestCheckoutKeepsTheRestOfTheTagFile(t *testing.T) {
-	s := newStage(t, HomeCheckout, "prod-1")
+	s := newStage(t, compose.HomeCheckout, "prod-1")
 	must(s, os.Chmod(s.hosts[0].tagFile(), 0o640))
 	p := s.plan("")
 	want := "look at tag file prod-1, copy tag file prod-1, write tag prod-1, switch tag file prod-1, look at compose file prod-1, up prod-1"
@@ -224,7 +225,7 @@ func TestCheckoutKeepsTheRestOfTheTagFile(t *testing.T) {
 }
 
 func TestGitCommitIsPushedAndPulled(t *testing.T) {
-	s := newStage(t, HomeGit, "prod-1", "prod-2")
+	s := newStage(t, compose.HomeGit, "prod-1", "prod-2")
 	p := s.plan("")
 	want := "push tag commit, pull checkout prod-1, look at compose file prod-1, up prod-1, pull checkout prod-2, look at compose file prod-2, up prod-2"
 	if got := steps(p); got != want {
@@ -288,7 +289,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newStage(t, HomeCheckout, "prod-1")
+			s := newStage(t, compose.HomeCheckout, "prod-1")
 			h := s.hosts[0]
 			if strings.Contains(tt.name, "pull") {
 				delete(h.images, "0.4.1")
@@ -306,7 +307,7 @@ func TestFaults(t *testing.T) {
 					t.Errorf("reasons lack %q:\n%s", want, all)
 				}
 			}
-			if tag, _, _ := readTag([]byte(s.read(h.tagFile())), "AI_TAG"); tag != tt.tag {
+			if tag, _, _ := compose.ReadTag([]byte(s.read(h.tagFile())), "AI_TAG"); tag != tt.tag {
 				t.Errorf("the tag file says %s, want %s", tag, tt.tag)
 			}
 			if got := h.instance.Release.Tag; got != tt.runs {

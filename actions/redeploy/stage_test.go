@@ -15,6 +15,7 @@ import (
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/actionstest"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
@@ -91,7 +92,7 @@ func newStage(t *testing.T, home string, names ...string) *stage {
 	s.cfg.GitURL, s.cfg.Branches = filepath.Join(s.dir, "infra.git"), map[string]string{"prod": "master"}
 	s.makeRepo()
 	for _, name := range names {
-		s.addHost(name, home == HomeGit)
+		s.addHost(name, home == compose.HomeGit)
 	}
 	return s
 }
@@ -182,7 +183,7 @@ func (s *stage) addHost(name string, checkout bool) {
 		Subject: fleet.Subject{Environment: "prod", Host: name, Project: "nexgate", Service: "ai", Container: "nexgate-ai-1"},
 		Release: h.release("0.4.2"), Life: fleet.Life{Restarts: 12, CreatedAt: time.Now().Add(-time.Hour)},
 		Labels: map[string]string{
-			labelDir: project, labelFiles: filepath.Join(h.dir, "prod/stack.yml"), labelNumber: "1",
+			compose.LabelDir: project, compose.LabelFiles: filepath.Join(h.dir, "prod/stack.yml"), compose.LabelNumber: "1",
 		},
 	}
 	s.hosts = append(s.hosts, h)
@@ -258,7 +259,7 @@ func (h *engineHost) composed(cmd remote.Command) (remote.Result, error) {
 	if slices.Contains(cmd.Argv, "version") {
 		return remote.Result{Stdout: []byte(h.compose + "\n")}, nil
 	}
-	tag, _, err := readTag([]byte(h.s.read(h.tagFile())), "AI_TAG")
+	tag, _, err := compose.ReadTag([]byte(h.s.read(h.tagFile())), "AI_TAG")
 	if err != nil {
 		return exit(1, err.Error())
 	}

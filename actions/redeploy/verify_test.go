@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/remote"
 )
@@ -59,7 +60,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newStage(t, HomeCheckout, "prod-1")
+			s := newStage(t, compose.HomeCheckout, "prod-1")
 			s.cfg.Start = remote.Duration(300 * time.Millisecond)
 			h := s.hosts[0]
 			s.metrics = tt.before
@@ -100,7 +101,7 @@ func (f frozen) Latest() *fleet.Snapshot { return f.snap }
 func (f frozen) Poke()                   {}
 
 func TestOldFactsAreNeverJudged(t *testing.T) {
-	s := newStage(t, HomeCheckout, "prod-1")
+	s := newStage(t, compose.HomeCheckout, "prod-1")
 	p := s.plan("")
 	snap := s.Latest()
 	for _, step := range p.Steps {
@@ -132,7 +133,7 @@ func TestPushFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newStage(t, HomeGit, "prod-1")
+			s := newStage(t, compose.HomeGit, "prod-1")
 			p := s.plan("")
 			tt.fault(s)
 			_, end := s.run(p)

@@ -54,7 +54,11 @@ var rules = []rule{
 		why: "it watches what any action has done; if it knew one of them, the others could not use it",
 	},
 	{
-		room: "actions/*", own: []string{"actions", "actions/verify", "fleet", "remote"},
+		room: "actions/compose", own: []string{"actions", "fleet", "remote"},
+		why: "a mechanism that several actions share must not know any of them",
+	},
+	{
+		room: "actions/*", own: []string{"actions", "actions/compose", "actions/verify", "fleet", "remote"},
 		why: "an action that knows its sibling or a source cannot be added or removed as one folder",
 	},
 	{

@@ -1,4 +1,4 @@
-package redeploy
+package compose
 
 import (
 	"bytes"
@@ -68,8 +68,8 @@ func firstLines(content []byte) string {
 	return strings.Join(keys, ", ")
 }
 
-// readTag gives the tag, without a pinned digest, that a file holds.
-func readTag(content []byte, key string) (tag, digest string, err error) {
+// ReadTag gives the tag, without a pinned digest, that a file holds.
+func ReadTag(content []byte, key string) (tag, digest string, err error) {
 	a, err := findTag(content, key)
 	if err != nil {
 		return "", "", err
@@ -81,9 +81,9 @@ func readTag(content []byte, key string) (tag, digest string, err error) {
 	return tag, digest, nil
 }
 
-// setTag gives the file with another tag. Nothing else of it changes: comments, quotes, line ends and
+// SetTag gives the file with another tag. Nothing else of it changes: comments, quotes, line ends and
 // other keys stay. A value that was pinned to a digest stays pinned when the new digest is known.
-func setTag(content []byte, key, tag, digest string) ([]byte, error) {
+func SetTag(content []byte, key, tag, digest string) ([]byte, error) {
 	if !tagGrammar.MatchString(tag) {
 		return nil, fmt.Errorf("%q is not an image tag", remote.Clean(tag))
 	}
@@ -101,8 +101,8 @@ func setTag(content []byte, key, tag, digest string) ([]byte, error) {
 	return append(out, content[a.to:]...), nil
 }
 
-// changedLine is the one line that differs, for people.
-func changedLine(content []byte, key string) string {
+// ChangedLine is the one line that differs, for people.
+func ChangedLine(content []byte, key string) string {
 	a, err := findTag(content, key)
 	if err != nil {
 		return ""

@@ -1,4 +1,4 @@
-package redeploy
+package compose
 
 import (
 	"bytes"
@@ -26,11 +26,11 @@ func TestSetTagChangesNothingElse(t *testing.T) {
 		{"a pinned digest", "AI_TAG=0.4.2@sha256:" + strings.Repeat("b", 64) + "\n", "AI_TAG=0.4.1@" + someDigest + "\n"},
 	}
 	for _, tt := range tests {
-		got, err := setTag([]byte(tt.in), "AI_TAG", "0.4.1", someDigest)
+		got, err := SetTag([]byte(tt.in), "AI_TAG", "0.4.1", someDigest)
 		if err != nil || string(got) != tt.want {
 			t.Errorf("%s: %q, err %v, want %q", tt.name, got, err, tt.want)
 		}
-		if tag, _, err := readTag([]byte(tt.in), "AI_TAG"); err != nil || tag != "0.4.2" {
+		if tag, _, err := ReadTag([]byte(tt.in), "AI_TAG"); err != nil || tag != "0.4.2" {
 			t.Errorf("%s: read %q, err %v", tt.name, tag, err)
 		}
 	}
@@ -48,11 +48,11 @@ func TestOddTagFiles(t *testing.T) {
 		{"huge", strings.Repeat("#\n", maxTagFile), "larger"},
 	}
 	for _, tt := range tests {
-		if _, _, err := readTag([]byte(tt.in), "AI_TAG"); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := ReadTag([]byte(tt.in), "AI_TAG"); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
-	if _, err := setTag([]byte("AI_TAG=1\n"), "AI_TAG", "1\nX=2", ""); err == nil {
+	if _, err := SetTag([]byte("AI_TAG=1\n"), "AI_TAG", "1\nX=2", ""); err == nil {
 		t.Error("a tag with a line end was written")
 	}
 }
@@ -62,11 +62,11 @@ func FuzzSetTag(f *testing.F) {
 	f.Add([]byte("export AI_TAG='1' # x\r\nB=\"2\"\r\n"))
 	f.Add([]byte("AI_TAG=1\nAI_TAG=\"2\"\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		out, err := setTag(in, "AI_TAG", "0.4.1", "")
+		out, err := SetTag(in, "AI_TAG", "0.4.1", "")
 		if err != nil {
 			return
 		}
-		tag, _, err := readTag(out, "AI_TAG")
+		tag, _, err := ReadTag(out, "AI_TAG")
 		if err != nil || tag != "0.4.1" {
 			t.Errorf("%q became %q: reads %q, %v", in, out, tag, err)
 		}

@@ -1,4 +1,4 @@
-package redeploy
+package compose
 
 import (
 	"bytes"

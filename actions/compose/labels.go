@@ -1,4 +1,4 @@
-package redeploy
+package compose
 
 import (
 	"context"
@@ -19,21 +19,21 @@ const maxLabelPaths = 20
 // checkLabels looks at the paths that were read from a container's labels before anything runs in
 // them: any image may carry any label, and then what is run would be what the image's author wants,
 // as who logs in. A path of the config is taken at its word.
-func (p *planner) checkLabels(ctx context.Context, s *survey) error {
-	if len(s.place.told) > maxLabelPaths {
-		return fmt.Errorf("its labels name %d files, %d are allowed", len(s.place.told), maxLabelPaths)
+func (s *Survey) checkLabels(ctx context.Context) error {
+	if len(s.Place.Told) > maxLabelPaths {
+		return fmt.Errorf("its labels name %d files, %d are allowed", len(s.Place.Told), maxLabelPaths)
 	}
-	for _, told := range s.place.told {
-		real, err := s.probe.text(ctx, "readlink", "-f", told)
+	for _, told := range s.Place.Told {
+		real, err := s.Probe.Text(ctx, "readlink", "-f", told)
 		if err != nil || !strings.HasPrefix(real, "/") {
 			return fmt.Errorf("%s is not there any more: %s", told, orSaid(err, "it has no path"))
 		}
-		for _, own := range append(containersOwn(), s.engine.DockerRootDir) {
+		for _, own := range append(containersOwn(), s.Engine.DockerRootDir) {
 			if own = path.Clean(own); own != "." && own != "/" && (real == own || strings.HasPrefix(real, own+"/")) {
 				return fmt.Errorf("%s is below %s, where containers write: what its labels say cannot be believed", real, own)
 			}
 		}
-		out, err := s.probe.text(ctx, "stat", "-c", "%u %f", real)
+		out, err := s.Probe.Text(ctx, "stat", "-c", "%u %f", real)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package redeploy
+package compose
 
 import (
 	"bytes"
@@ -17,15 +17,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/remote"
 )
 
-// repo is this console's own bare copy of the infra repo. Commits are made in it without a
+// Repo is this console's own bare copy of the infra repo. Commits are made in it without a
 // working tree, and nothing but a push leaves it.
-type repo struct {
+type Repo struct {
+	Branch  string
 	dir     string
 	url     string
-	branch  string
 	environ []string
 }
 
@@ -38,18 +39,25 @@ var keptGit = []string{
 	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_PROXY_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_EXEC_PATH",
 }
 
-// newRepo makes the copy's folder, if need be.
-func (a *action) newRepo(ctx context.Context, branch string) (*repo, error) {
-	sum := sha256.Sum256([]byte(a.cfg.GitURL))
-	r := &repo{
-		dir: filepath.Join(a.deps.CacheDir, Name, hex.EncodeToString(sum[:8])+".git"),
-		url: a.cfg.GitURL, branch: branch,
-	}
-	ssh, err := a.sshCommand()
+// RepoOptions say which repository is meant and how it is reached.
+type RepoOptions struct {
+	Dir     string // of this program's own, for the copies
+	URL     string
+	Branch  string
+	Via     string // a host whose user, key and known_hosts git takes over ssh; "" for git's own
+	Host    func(name string) (remote.Host, error)
+	Environ []string // of the git program
+}
+
+// OpenRepo makes the copy's folder, if need be.
+func OpenRepo(ctx context.Context, o RepoOptions) (*Repo, error) {
+	sum := sha256.Sum256([]byte(o.URL))
+	r := &Repo{dir: filepath.Join(o.Dir, hex.EncodeToString(sum[:8])+".git"), url: o.URL, Branch: o.Branch}
+	ssh, err := o.sshCommand()
 	if err != nil {
 		return nil, err
 	}
-	for _, kv := range a.deps.Environ {
+	for _, kv := range o.Environ {
 		name, _, _ := strings.Cut(kv, "=")
 		if strings.HasPrefix(name, "GIT_") && !slices.Contains(keptGit, name) {
 			continue
@@ -71,21 +79,21 @@ func (a *action) newRepo(ctx context.Context, branch string) (*repo, error) {
 	return r, nil
 }
 
-// sshCommand makes git use the user, key and known_hosts of the host git_via. What the
+// sshCommand makes git use the user, key and known_hosts of a host. What the
 // URL says of user and port wins, as it does for the ssh program.
-func (a *action) sshCommand() (string, error) {
-	if a.cfg.GitVia == "" {
+func (o RepoOptions) sshCommand() (string, error) {
+	if o.Via == "" {
 		return "", nil
 	}
-	h, err := a.deps.Host(a.cfg.GitVia)
+	h, err := o.Host(o.Via)
 	if err != nil {
 		return "", fmt.Errorf("git_via: %w", err)
 	}
 	via, ok := h.(remote.OpenSSH)
 	if !ok {
-		return "", fmt.Errorf("git_via: %s is not reached over ssh: leave git_via out", a.cfg.GitVia)
+		return "", fmt.Errorf("git_via: %s is not reached over ssh: leave git_via out", o.Via)
 	}
-	user, host, port := sshTarget(a.cfg.GitURL)
+	user, host, port := sshTarget(o.URL)
 	argv := []string{"ssh"}
 	args := via.OpenSSHArgs()
 	for i := 0; i < len(args); i++ {
@@ -129,7 +137,7 @@ func hostOf(address string) string {
 }
 
 // argv is the whole of a git call, as it is shown and run.
-func (r *repo) argv(args ...string) []string {
+func (r *Repo) argv(args ...string) []string {
 	return append([]string{"git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "gc.auto=0", "--git-dir=" + r.dir}, args...)
 }
 
@@ -158,7 +166,7 @@ func (e *gitError) Error() string {
 func (e *gitError) Unwrap() error { return e.err }
 
 // git runs one call to its end.
-func (r *repo) git(ctx context.Context, stdin []byte, env []string, args ...string) (string, error) {
+func (r *Repo) git(ctx context.Context, stdin []byte, env []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, gitTimeout)
 	defer cancel()
 	argv := r.argv(args...)
@@ -203,51 +211,52 @@ func (h *head) Write(p []byte) (int, error) {
 // String is what was kept.
 func (h *head) String() string { return h.kept.String() }
 
-func (r *repo) line(ctx context.Context, args ...string) (string, error) {
+// Line runs one call that only reads and gives what it printed.
+func (r *Repo) Line(ctx context.Context, args ...string) (string, error) {
 	out, err := r.git(ctx, nil, nil, args...)
 	return strings.TrimSpace(out), err
 }
 
-func (r *repo) ref() string { return "refs/heads/" + r.branch }
+func (r *Repo) ref() string { return "refs/heads/" + r.Branch }
 
-// fetch brings the branch up to date and gives its commit.
-func (r *repo) fetch(ctx context.Context) (string, error) {
+// Fetch brings the branch up to date and gives its commit.
+func (r *Repo) Fetch(ctx context.Context) (string, error) {
 	_, err := r.git(ctx, nil, nil, "fetch", "--quiet", "--no-tags", "--", r.url, "+"+r.ref()+":"+r.ref())
 	if err != nil {
 		return "", err
 	}
-	return r.line(ctx, "rev-parse", "--verify", "--quiet", r.ref()+"^{commit}")
+	return r.Line(ctx, "rev-parse", "--verify", "--quiet", r.ref()+"^{commit}")
 }
 
-// file gives the content and mode of a file in a commit.
-func (r *repo) file(ctx context.Context, commit, file string) (content []byte, mode string, err error) {
-	entry, err := r.line(ctx, "ls-tree", "--full-tree", commit, "--", file)
+// File gives the content and mode of a file in a commit.
+func (r *Repo) File(ctx context.Context, commit, file string) (content []byte, mode string, err error) {
+	entry, err := r.Line(ctx, "ls-tree", "--full-tree", commit, "--", file)
 	if err != nil {
 		return nil, "", err
 	}
 	mode, rest, _ := strings.Cut(entry, " ")
 	kind, rest, _ := strings.Cut(rest, " ")
 	if kind != "blob" || mode == "120000" {
-		return nil, "", fmt.Errorf("%s is no file on branch %s", file, r.branch)
+		return nil, "", fmt.Errorf("%s is no file on branch %s", file, r.Branch)
 	}
 	blob, _, _ := strings.Cut(rest, "\t")
 	out, err := r.git(ctx, nil, nil, "cat-file", "blob", blob)
 	return []byte(out), mode, err
 }
 
-// change is one commit to be made: one file gets another content.
-type change struct {
-	parent  string
-	file    string
-	mode    string
-	content []byte
-	message string
-	author  string
-	at      time.Time
+// Change is one commit to be made: one file gets another content.
+type Change struct {
+	Parent  string
+	File    string
+	Mode    string
+	Content []byte
+	Message string
+	Author  string
+	At      time.Time
 }
 
-// commit makes the commit in this copy; nobody sees it until it is pushed.
-func (r *repo) commit(ctx context.Context, c change) (string, error) {
+// Commit makes the commit in this copy; nobody sees it until it is pushed.
+func (r *Repo) Commit(ctx context.Context, c Change) (string, error) {
 	index, err := os.CreateTemp(r.dir, "nexops-index-*")
 	if err != nil {
 		return "", fmt.Errorf("git cache: %w", err)
@@ -258,47 +267,80 @@ func (r *repo) commit(ctx context.Context, c change) (string, error) {
 		return "", fmt.Errorf("git cache: %w", err)
 	}
 	env := []string{"GIT_INDEX_FILE=" + name}
-	blob, err := r.git(ctx, c.content, nil, "hash-object", "-w", "--stdin")
+	blob, err := r.git(ctx, c.Content, nil, "hash-object", "-w", "--stdin")
 	if err != nil {
 		return "", err
 	}
-	if _, err := r.git(ctx, nil, env, "read-tree", c.parent); err != nil {
+	if _, err := r.git(ctx, nil, env, "read-tree", c.Parent); err != nil {
 		return "", err
 	}
-	if _, err := r.git(ctx, nil, env, "update-index", "--cacheinfo", c.mode+","+strings.TrimSpace(blob)+","+c.file); err != nil {
+	if _, err := r.git(ctx, nil, env, "update-index", "--cacheinfo", c.Mode+","+strings.TrimSpace(blob)+","+c.File); err != nil {
 		return "", err
 	}
 	tree, err := r.git(ctx, nil, env, "write-tree")
 	if err != nil {
 		return "", err
 	}
-	at := fmt.Sprintf("%d +0000", c.at.Unix())
+	at := fmt.Sprintf("%d +0000", c.At.Unix())
 	env = []string{
-		"GIT_AUTHOR_NAME=" + c.author, "GIT_AUTHOR_EMAIL=nexops@localhost", "GIT_AUTHOR_DATE=" + at,
+		"GIT_AUTHOR_NAME=" + c.Author, "GIT_AUTHOR_EMAIL=nexops@localhost", "GIT_AUTHOR_DATE=" + at,
 		"GIT_COMMITTER_NAME=nexops", "GIT_COMMITTER_EMAIL=nexops@localhost", "GIT_COMMITTER_DATE=" + at,
 	}
-	commit, err := r.git(ctx, []byte(c.message), env, "commit-tree", strings.TrimSpace(tree), "-p", c.parent)
+	commit, err := r.git(ctx, []byte(c.Message), env, "commit-tree", strings.TrimSpace(tree), "-p", c.Parent)
 	return strings.TrimSpace(commit), err
 }
 
 // pushArgs push exactly that commit, and only onto the commit it was made on: when
 // somebody else was faster the remote refuses it.
-func (r *repo) pushArgs(commit string) []string {
+func (r *Repo) pushArgs(commit string) []string {
 	return []string{"push", "--porcelain", "--", r.url, commit + ":" + r.ref()}
 }
 
-// tell says who made a commit and what it is: "8f3c1e2 by ana: ai: faster tokenizer".
-func (r *repo) tell(ctx context.Context, commit string) string {
-	out, err := r.line(ctx, "show", "--no-patch", "--format=%h by %an: %s", commit)
+// PushArgv is the whole of the push, as it is shown and run.
+func (r *Repo) PushArgv(commit string) []string { return r.argv(r.pushArgs(commit)...) }
+
+// Push pushes a commit that was made on base. What the remote says afterwards decides, not how the program ended.
+func (r *Repo) Push(ctx context.Context, commit, base string, out func(stream, line string)) error {
+	said, err := r.git(ctx, nil, nil, r.pushArgs(commit)...)
+	for _, l := range strings.Split(strings.TrimSpace(said), "\n") {
+		if l != "" {
+			out("stdout", l)
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("the git program is not installed here: %w", err)
+	}
+	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gitTimeout)
+	defer cancel()
+	now, rerr := r.Fetch(rctx)
+	switch {
+	case rerr != nil:
+		return fmt.Errorf("%w, and the infra repo cannot be read again (%w): %w", err, rerr, actions.ErrUnknown)
+	case now == commit:
+		out("stderr", "the push was cut off, but the infra repo has the commit")
+		return nil
+	case now != base:
+		return fmt.Errorf("not pushed, somebody was faster: %s is at %s now: make the plan again", r.Branch, r.Tell(rctx, now))
+	default:
+		return fmt.Errorf("not pushed: %w", err)
+	}
+}
+
+// Tell says who made a commit and what it is: "8f3c1e2 by ana: ai: faster tokenizer".
+func (r *Repo) Tell(ctx context.Context, commit string) string {
+	out, err := r.Line(ctx, "show", "--no-patch", "--format=%h by %an: %s", commit)
 	if err != nil {
 		return remote.Clean(commit)
 	}
 	return remote.Clean(out)
 }
 
-// between counts and names the commits that one has and the other has not.
-func (r *repo) between(ctx context.Context, from, to string) ([]string, error) {
-	out, err := r.line(ctx, "log", "--format=%h %s", "--max-count=20", from+".."+to)
+// Between counts and names the commits that one has and the other has not.
+func (r *Repo) Between(ctx context.Context, from, to string) ([]string, error) {
+	out, err := r.Line(ctx, "log", "--format=%h %s", "--max-count=20", from+".."+to)
 	if err != nil || out == "" {
 		return nil, err
 	}
@@ -309,8 +351,8 @@ func (r *repo) between(ctx context.Context, from, to string) ([]string, error) {
 	return list, nil
 }
 
-// contains reports whether a commit is on the way to another one.
-func (r *repo) contains(ctx context.Context, ancestor, commit string) (bool, error) {
+// Contains reports whether a commit is on the way to another one.
+func (r *Repo) Contains(ctx context.Context, ancestor, commit string) (bool, error) {
 	_, err := r.git(ctx, nil, nil, "merge-base", "--is-ancestor", ancestor, commit)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && (exit.ExitCode() == 1 || exit.ExitCode() == 128) {

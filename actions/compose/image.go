@@ -1,0 +1,81 @@
+package compose
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// Image is what an engine says of an image on its disk.
+type Image struct {
+	ID          string `json:"Id"`
+	RepoDigests []string
+	Size        int64
+	Created     time.Time
+}
+
+// Digest is the repository digest of the image.
+func (i Image) Digest(repository string) string {
+	for _, d := range i.RepoDigests {
+		if digest, ok := strings.CutPrefix(d, repository+"@"); ok {
+			return digest
+		}
+	}
+	return ""
+}
+
+// Image gives the image that lies on the host under a reference; nil when none does.
+func (p Probe) Image(ctx context.Context, ref string) (*Image, error) {
+	out, err := p.Run(ctx, remote.Command{Argv: []string{"docker", "image", "inspect", ref}})
+	var f *Failure
+	if errors.As(err, &f) && noSuchImage(f.Res.Stderr) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []Image
+	if err := json.Unmarshal(out, &list); err != nil || len(list) != 1 {
+		return nil, fmt.Errorf("%s: docker image inspect %s is not understood", p.Host.Name(), remote.Clean(ref))
+	}
+	return &list[0], nil
+}
+
+func noSuchImage(stderr []byte) bool {
+	return bytes.Contains(bytes.ToLower(stderr), []byte("no such image"))
+}
+
+// manifestArgv asks the registry, with the host's own credentials, for an image.
+func manifestArgv(ref string, insecure bool) []string {
+	argv := []string{"docker", "manifest", "inspect", "--verbose"}
+	if insecure {
+		argv = append(argv, "--insecure")
+	}
+	return append(argv, ref)
+}
+
+// Manifest gives the digest that the registry has under a reference; "" when it does not tell (an image
+// for several platforms). An error means that the image cannot be pulled.
+func (p Probe) Manifest(ctx context.Context, ref string, insecure bool) (digest string, err error) {
+	out, err := p.Run(ctx, remote.Command{Argv: manifestArgv(ref, insecure)})
+	var f *Failure
+	if errors.As(err, &f) && bytes.Contains(f.Res.Stderr, []byte("unsupported manifest")) {
+		return "", nil // the registry has it; this docker program is older than its format
+	}
+	if err != nil {
+		return "", err
+	}
+	var one struct {
+		Descriptor struct{ Digest string }
+	}
+	if json.Unmarshal(out, &one) != nil || !digestGrammar.MatchString(one.Descriptor.Digest) {
+		return "", nil
+	}
+	return one.Descriptor.Digest, nil
+}

@@ -1,0 +1,63 @@
+package compose
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// Rendered is what Compose makes of a service.
+type Rendered struct {
+	Image  string `json:"image"`
+	Scale  *int   `json:"scale"`
+	Deploy struct {
+		Replicas *int `json:"replicas"`
+	} `json:"deploy"`
+}
+
+// Count is how many containers the file asks for.
+func (r Rendered) Count() int {
+	switch {
+	case r.Scale != nil:
+		return *r.Scale
+	case r.Deploy.Replicas != nil:
+		return *r.Deploy.Replicas
+	default:
+		return 1
+	}
+}
+
+// Render asks Compose what it makes of the service. The answer holds the secrets of its environment:
+// only what Rendered names is looked at, and nothing of it is shown.
+func (p Probe) Render(ctx context.Context, argv []string, service string, env map[string]string) (Rendered, error) {
+	out, err := p.Run(ctx, remote.Command{Argv: argv, Env: env})
+	if err != nil {
+		return Rendered{}, err
+	}
+	var doc struct {
+		Services map[string]Rendered `json:"services"`
+	}
+	if err := json.Unmarshal(out, &doc); err != nil {
+		return Rendered{}, fmt.Errorf("%s: what compose config says is not understood", p.Host.Name())
+	}
+	r, ok := doc.Services[service]
+	if !ok {
+		return Rendered{}, fmt.Errorf("%s: the Compose files have no service %s", p.Host.Name(), remote.Clean(service))
+	}
+	return r, nil
+}
+
+// Argv gives the argv of a compose call on a place.
+func (p *Place) Argv(program []string, words ...string) []string {
+	argv := append(slices.Clone(program), "--project-directory", p.Dir, "-p", p.Project)
+	for _, f := range p.Files {
+		argv = append(argv, "-f", f)
+	}
+	for _, f := range p.EnvFiles {
+		argv = append(argv, "--env-file", f)
+	}
+	return append(argv, words...)
+}
