@@ -58,7 +58,7 @@ func (f *lockFolder) unsafe(path, why string) error {
 	if path == f.dir {
 		why += ": " + howToSetOneUp
 	}
-	return fmt.Errorf("lock on %s: %s %s", f.host.Name(), path, why)
+	return saidError(fmt.Sprintf("lock on %s: %s %s", f.host.Name(), path, why))
 }
 
 // folderStates reads "1000 41ed", one line a folder.

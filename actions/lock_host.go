@@ -1,15 +1,11 @@
 package actions
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,7 +50,7 @@ func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
 		}
 		for _, key := range sortedKeys(req.Services) {
 			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry), log: l.log}
-			f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan}
+			f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
 			if err := f.take(ctx); err != nil {
 				return nil, l.giveBack(ctx, held, err)
 			}
@@ -133,9 +129,15 @@ type lockFolder struct {
 	expiry time.Duration
 	me     owner
 	log    *slog.Logger
+	folder string // "" is that of the service's lock
 }
 
-func (f *lockFolder) path() string  { return path.Join(f.dir, lockName(f.key)) }
+func (f *lockFolder) path() string {
+	if f.folder != "" {
+		return f.folder
+	}
+	return path.Join(f.dir, lockName(f.key))
+}
 func (f *lockFolder) owner() string { return f.path() + "/owner.json" }
 func (f *lockFolder) mutex() string { return f.path() + ".takeover" }
 
@@ -296,103 +298,4 @@ func (f *lockFolder) left(err error) error {
 		return nil
 	}
 	return fmt.Errorf("lock of %s not released, it expires by itself within %s: %w", f.key, f.expiry, err)
-}
-
-// mkdir reports whether it made the folder; false means that it was there.
-func (f *lockFolder) mkdir(ctx context.Context, dir string) (bool, error) {
-	res, err := f.run(ctx, nil, "mkdir", "-m", "0755", dir)
-	switch {
-	case err != nil:
-		return false, err
-	case res.Code == 0:
-		return true, nil
-	case bytes.Contains(res.Stderr, []byte("exists")):
-		return false, nil
-	}
-	return false, f.failed("mkdir "+dir, res)
-}
-
-// clock is the time of the host.
-func (f *lockFolder) clock(ctx context.Context) (time.Time, error) {
-	return f.seconds(ctx, "date", "+%s")
-}
-
-func (f *lockFolder) seconds(ctx context.Context, argv ...string) (time.Time, error) {
-	res, err := f.run(ctx, nil, argv...)
-	if err != nil {
-		return time.Time{}, err
-	}
-	n, perr := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
-	if res.Code != 0 || perr != nil {
-		return time.Time{}, f.failed(strings.Join(argv, " "), res)
-	}
-	return time.Unix(n, 0).UTC(), nil
-}
-
-// read gives what the lock says. A lock that says nothing counts from when its folder was made.
-func (f *lockFolder) read(ctx context.Context) (owner, error) {
-	var o owner
-	res, err := f.run(ctx, nil, "cat", f.owner())
-	if err != nil {
-		return o, err
-	}
-	if res.Code == 0 && len(res.Stdout) <= maxOwner && json.Unmarshal(res.Stdout, &o) == nil && !o.Until.IsZero() {
-		return o, nil
-	}
-	made, err := f.seconds(ctx, "stat", "-c", "%Y", f.path())
-	if err != nil {
-		return o, err
-	}
-	return owner{Since: made, Until: made.Add(f.expiry)}, nil
-}
-
-// write writes our owner.json, until counted from now.
-func (f *lockFolder) write(ctx context.Context, file string, now time.Time) error {
-	if f.me.Since.IsZero() {
-		f.me.Since = now
-	}
-	f.me.Until = now.Add(f.expiry)
-	b, err := json.Marshal(f.me)
-	if err != nil {
-		return fmt.Errorf("lock on %s: %w", f.host.Name(), err)
-	}
-	res, err := f.run(ctx, append(b, '\n'), "tee", file)
-	if err != nil {
-		return err
-	}
-	if res.Code != 0 {
-		return f.failed("tee "+file, res)
-	}
-	return nil
-}
-
-func (f *lockFolder) must(ctx context.Context, argv ...string) error {
-	res, err := f.run(ctx, nil, argv...)
-	if err != nil {
-		return err
-	}
-	if res.Code != 0 {
-		return f.failed(strings.Join(argv, " "), res)
-	}
-	return nil
-}
-
-func (f *lockFolder) run(ctx context.Context, stdin []byte, argv ...string) (remote.Result, error) {
-	cmd := remote.Command{Argv: argv, Env: map[string]string{"LC_ALL": "C"}} // what they say is read
-	if stdin != nil {
-		cmd.Stdin = bytes.NewReader(stdin)
-	}
-	res, err := f.host.Run(ctx, cmd)
-	if err != nil {
-		return res, fmt.Errorf("lock on %s: %s: %w", f.host.Name(), argv[0], err)
-	}
-	return res, nil
-}
-
-func (f *lockFolder) failed(what string, res remote.Result) error {
-	said := oneLine(string(res.Stderr))
-	if said == "" {
-		said = fmt.Sprintf("exit code %d", res.Code)
-	}
-	return fmt.Errorf("lock on %s: %s: %s (the folder is dir of [actions.lock])", f.host.Name(), what, said)
 }

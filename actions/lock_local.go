@@ -33,6 +33,9 @@ type owner struct {
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until"`
 	Plan   string    `json:"plan"`
+	// What is locked or held, as the estate names it: the folder's name does not always tell.
+	Environment string `json:"environment,omitempty"`
+	Service     string `json:"service,omitempty"`
 }
 
 // Lock takes the files, all or none.

@@ -27,12 +27,3 @@ type Change struct {
 	To      Release
 	Source  SourceID
 }
-
-// Lock says that somebody is acting on a service now.
-type Lock struct {
-	Subject Subject
-	Owner   string // "ana@laptop"
-	Reason  string
-	Since   time.Time
-	Until   time.Time
-}

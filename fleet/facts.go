@@ -15,6 +15,7 @@ type Facts struct {
 	Changes    []Change
 	Locks      []Lock
 	Backups    []BackupJob
+	Holds      []Hold
 	Warnings   []string // what could not be understood, in words, each naming the thing
 }
 
@@ -34,6 +35,7 @@ type SourceStatus struct {
 	Kind        string // "docker"
 	Name        string // "prod-1"
 	Hosts       []string
+	Guest       string // the host through which it reads, when it is not about that host's instances
 	State       SourceState
 	Error       string        // why it fails, in words and with what to do next
 	LastSuccess time.Time     // ObservedAt of the facts shown; zero when never

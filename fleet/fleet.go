@@ -105,9 +105,9 @@ type Service struct {
 	Suspect   *Suspect
 	Metrics   map[MetricName]Metric
 	Changes   []Change // newest first
-	Lock      *Lock
-	Seen      time.Time // age of the oldest fact the row stands on (its hosts' docker facts)
-	Stale     bool      // those facts are past their bound
+	Claims
+	Seen  time.Time // age of the oldest fact the row stands on (its hosts' docker facts)
+	Stale bool      // those facts are past their bound
 }
 
 // Snapshot is one immutable joined view of an environment.
@@ -121,6 +121,7 @@ type Snapshot struct {
 	Images      []Image
 	Changes     []Change    // of the whole environment, newest first, bounded
 	Backups     []BackupJob // of the whole environment, by name; BackupsOf gives a service's own
+	Holds       []Hold      // of the whole environment first, then by service; none that is over
 }
 
 // Find gives the service with that key.

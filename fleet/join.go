@@ -31,6 +31,7 @@ func Join(in Input) *Snapshot {
 		j.addChanges(r)
 		j.addLocks(r)
 		j.addBackups(r)
+		j.addHolds(r)
 	}
 	return j.snapshot()
 }
@@ -60,6 +61,7 @@ type joiner struct {
 	tagged   map[[2]string]string // {host, reference} to image id, made on first use
 	changes  []*Change            // of hosts, and of all services
 	backups  []backup
+	holds    []Hold
 }
 
 func (j *joiner) row(key ServiceKey) *row {
@@ -126,17 +128,10 @@ func (j *joiner) addChanges(rep Report) {
 	}
 }
 
-func (j *joiner) addLocks(rep Report) {
-	for _, l := range rep.Facts.Locks {
-		if key, _, ok := j.resolver.resolve(l.Subject); ok {
-			j.row(key).svc.Lock = &l
-		}
-	}
-}
-
 func (j *joiner) snapshot() *Snapshot {
-	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: sortedImages(j.images)}
+	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: sortedImages(j.images), Holds: j.holds}
 	snap.Backups = j.settleBackups()
+	sortHolds(snap.Holds)
 	for _, r := range j.reports {
 		snap.Sources = append(snap.Sources, r.Status)
 	}
@@ -182,6 +177,7 @@ func (j *joiner) finish(r *row, refs map[string]string, byRepo map[string][]Imag
 	}
 	svc.Metrics = joinMetrics(r)
 	svc.Changes = joinChanges(r)
+	svc.Hold = j.holdOf(svc.Key.Name)
 	t := j.in.Rules.thresholds(svc.Key.Name)
 	svc.Reasons = j.reasons(r, t)
 	for _, reason := range svc.Reasons {

@@ -13,7 +13,7 @@ var reasonOrder = []string{
 	"down", "crash_loop", "oom", "unhealthy", "paused", "errors", "probe_down", "not_running",
 	"partial", "start_failed", "restarts", "latency", "memory", "log_errors", "cpu", "starting",
 	"host_unreachable", "mixed", "tag_drift", "digest_drift", "scrape_down", "desired_unreadable",
-	"backup_never", "backup_stale", "backup_failed", "backup_shrunken", "backup_unverified", "drill_failed", "drill_stale", "locked", "finished",
+	"backup_never", "backup_stale", "backup_failed", "backup_shrunken", "backup_unverified", "drill_failed", "drill_stale", "lock_expired", "locked", "held", "finished",
 }
 
 func reasonRank(code string) int {
@@ -33,9 +33,7 @@ func (j *joiner) reasons(r *row, t Thresholds) []Reason {
 	out = append(out, j.metricReasons(r, t)...)
 	out = append(out, j.driftReasons(r)...)
 	out = append(out, j.backupReasons(r)...)
-	if l := r.svc.Lock; l != nil && l.Until.After(j.in.Now) {
-		out = append(out, Reason{Code: "locked", Severity: SeverityInfo, Text: l.Owner + ": " + l.Reason, Since: l.Since})
-	}
+	out = append(out, j.lockReasons(&r.svc)...)
 	sort.SliceStable(out, func(a, b int) bool {
 		if out[a].Severity != out[b].Severity {
 			return out[a].Severity > out[b].Severity

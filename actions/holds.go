@@ -1,0 +1,196 @@
+package actions
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
+)
+
+// Holds writes, reads and clears holds: folders beside the locks on the hosts, so that every console sees
+// that an environment, or one service of it, is to be left alone. Times are those of the host's clock.
+type Holds struct {
+	dir  string
+	host func(name string) (remote.Host, error)
+}
+
+// NewHolds makes it; cfg is the locks' own.
+func NewHolds(cfg LockConfig, host func(name string) (remote.Host, error)) *Holds {
+	if cfg.Dir == "" {
+		cfg.Dir = DefaultLockConfig().Dir
+	}
+	return &Holds{dir: cfg.Dir, host: host}
+}
+
+// HoldRequest is a hold that somebody wants.
+type HoldRequest struct {
+	Environment string
+	Service     string // "" is the whole environment
+	Owner       string // "ana@laptop"
+	Reason      string
+	For         time.Duration // 0: until somebody clears it
+	Plan        string
+	Replace     bool // somebody else's hold is replaced; without it, it is an error
+}
+
+// HeldError says that somebody else holds it.
+type HeldError struct{ Hold fleet.Hold }
+
+// Error says who, until when and why.
+func (e *HeldError) Error() string {
+	until := ""
+	if !e.Hold.Until.IsZero() {
+		until = " until " + e.Hold.Until.UTC().Format("2006-01-02 15:04:05Z")
+	}
+	return fmt.Sprintf("on %s, %s is held by %s%s: %s", e.Hold.Host, holdWhat(e.Hold.Environment, e.Hold.Service), e.Hold.Owner, until, e.Hold.Reason)
+}
+
+func holdWhat(environment, service string) string {
+	if service == "" {
+		return environment
+	}
+	return fleet.ServiceKey{Environment: environment, Name: service}.String()
+}
+
+// holdMark begins a hold's folder. It is in no lock's name (see safeName).
+const holdMark = "hold+"
+
+func (h *Holds) folder(environment, service string) string {
+	name := holdMark + safeName(environment)
+	if service != "" {
+		name += "." + safeName(service)
+	}
+	return path.Join(h.dir, name)
+}
+
+// Steps are those of a plan that puts a hold on hosts.
+func (h *Holds) Steps(hosts []string, req HoldRequest) []Step {
+	var out []Step
+	for _, name := range hosts {
+		out = append(out, Step{
+			Name: "hold " + holdWhat(req.Environment, req.Service), Host: name, Mutates: true,
+			Argv: []string{"tee", h.folder(req.Environment, req.Service) + "/owner.json"},
+			Do:   func(ctx context.Context, _ func(stream, line string)) error { return h.Put(ctx, name, req) },
+		})
+	}
+	return out
+}
+
+// ClearSteps are those of a plan that takes a hold away.
+func (h *Holds) ClearSteps(hosts []string, environment, service string) []Step {
+	var out []Step
+	for _, name := range hosts {
+		out = append(out, Step{
+			Name: "release " + holdWhat(environment, service), Host: name, Mutates: true,
+			Argv: []string{"rm", "-rf", h.folder(environment, service)},
+			Do: func(ctx context.Context, _ func(stream, line string)) error {
+				return h.Clear(ctx, name, environment, service)
+			},
+		})
+	}
+	return out
+}
+
+// at is a hold's folder on a host. Its commands are the locks' own.
+func (h *Holds) at(host, environment, service string) (*lockFolder, error) {
+	to, err := h.host(host)
+	if err != nil {
+		return nil, fmt.Errorf("hold on %s: %w", host, err)
+	}
+	return &lockFolder{
+		host: to, key: fleet.ServiceKey{Environment: environment, Name: service}, dir: h.dir,
+		folder: h.folder(environment, service),
+	}, nil
+}
+
+// Put writes a hold on one host. It is refused, as *HeldError, while somebody else's is there.
+func (h *Holds) Put(ctx context.Context, host string, req HoldRequest) error {
+	f, err := h.at(host, req.Environment, req.Service)
+	if err != nil {
+		return err
+	}
+	f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: req.Environment, Service: req.Service}
+	f.expiry = req.For
+	if err := f.must(ctx, "mkdir", "-p", "-m", "0755", h.dir); err != nil {
+		return unsure(err)
+	}
+	made, err := f.mkdir(ctx, f.path())
+	if err == nil {
+		err = f.guard(ctx, f.path())
+	}
+	if err == nil && !made {
+		err = h.mayReplace(ctx, f, req)
+	}
+	if err == nil {
+		err = f.rewrite(ctx)
+	}
+	if err != nil && made && ctx.Err() == nil {
+		err = errors.Join(err, f.remove(ctx, f.path()))
+	}
+	return unsure(err)
+}
+
+// mayReplace reports why the hold that is there is not to be written over.
+func (h *Holds) mayReplace(ctx context.Context, f *lockFolder, req HoldRequest) error {
+	there, err := h.read(ctx, f)
+	if err != nil || there == nil || there.Owner == req.Owner || req.Replace {
+		return err
+	}
+	return &HeldError{Hold: *there}
+}
+
+// Clear takes a hold away. One that is not there is cleared.
+func (h *Holds) Clear(ctx context.Context, host, environment, service string) error {
+	f, err := h.at(host, environment, service)
+	if err != nil {
+		return err
+	}
+	return unsure(f.must(ctx, "rm", "-rf", f.path()))
+}
+
+// Check reads a hold from one host as it is now, in the host's time; nil when there is none, or it is over.
+func (h *Holds) Check(ctx context.Context, host, environment, service string) (*fleet.Hold, error) {
+	f, err := h.at(host, environment, service)
+	if err != nil {
+		return nil, err
+	}
+	return h.read(ctx, f)
+}
+
+func (h *Holds) read(ctx context.Context, f *lockFolder) (*fleet.Hold, error) {
+	res, err := f.run(ctx, nil, "cat", f.owner())
+	if err != nil {
+		return nil, err
+	}
+	var o owner
+	if res.Code != 0 || len(res.Stdout) > maxOwner || json.Unmarshal(res.Stdout, &o) != nil || o.V == 0 {
+		return nil, nil //nolint:nilnil // documented: none is nil
+	}
+	now, err := f.clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hold := fleet.Hold{
+		Environment: f.key.Environment, Service: f.key.Name, Host: f.host.Name(),
+		Owner: oneLine(o.Owner), Reason: oneLine(o.Reason), Since: o.Since, Until: o.Until,
+	}
+	if hold.Over(now) {
+		return nil, nil //nolint:nilnil // documented: one that is over is none
+	}
+	return &hold, nil
+}
+
+// unsure marks an error of a command that may have run: the connection was lost in it.
+func unsure(err error) error {
+	var held *HeldError
+	var said saidError
+	if err == nil || errors.As(err, &held) || errors.As(err, &said) || errors.Is(err, remote.ErrNotStarted) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, ErrUnknown)
+}
