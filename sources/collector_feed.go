@@ -47,12 +47,16 @@ type feed struct {
 func newFeed(s Source, c *Collector) *feed {
 	id := s.ID()
 	kind, name, _ := strings.Cut(string(id), "/")
+	guest := ""
+	if g, ok := s.(Guest); ok {
+		guest = g.GuestOf()
+	}
 	return &feed{
 		src: s, id: id, c: c,
 		wake:     make(chan struct{}, 1),
 		answered: make(chan struct{}),
 		rep: fleet.Report{Status: fleet.SourceStatus{
-			ID: id, Kind: kind, Name: name, Hosts: c.opts.SourceHosts(id),
+			ID: id, Kind: kind, Name: name, Hosts: c.opts.SourceHosts(id), Guest: guest,
 			State: fleet.SourceConnecting, MaxAge: timing(s).MaxAge,
 		}},
 	}

@@ -70,6 +70,12 @@ type HostObserver interface {
 	ObservedHosts() []string
 }
 
+// Guest is a source that reads through a host and reports on something else than its instances.
+// While the host cannot be seen, its own failing is no news.
+type Guest interface {
+	GuestOf() string
+}
+
 // Linker is a source that knows a web page about a service (a Grafana dashboard).
 type Linker interface {
 	Link(service fleet.ServiceKey) (url string, ok bool)
@@ -99,6 +105,7 @@ type Deps struct {
 	// Secret reads a secret, so that the program around knows what must not be shown; nil reads it directly.
 	Secret   func(ctx context.Context, s remote.Secret) (string, error)
 	CacheDir string // this program's own cache folder
+	LockDir  string // where the consoles keep their locks and holds on a host
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -107,6 +114,7 @@ type Deps struct {
 // The list of kinds is cmd/nexops' own.
 type Kind struct {
 	Name      string
+	Implicit  bool // there without a [[sources]] table; one table says otherwise
 	NewConfig func() Config
 	// Build makes the sources of one [[sources]] table: docker makes one for each host.
 	// It does no I/O.

@@ -36,7 +36,7 @@ func measure(snap *fleet.Snapshot) extents {
 	}
 	for i := range snap.Services {
 		s := &snap.Services[i]
-		e.service = max(e.service, textWidth(s.Key.Name))
+		e.service = max(e.service, serviceCell(s, snap.At, 0).width())
 		e.host = max(e.host, textWidth(hostText(s)))
 		e.version = max(e.version, versionLine(s).width())
 		if len(s.Changes) > 0 {
@@ -124,11 +124,19 @@ func hostText(s *fleet.Service) string {
 	}
 }
 
-func serviceCell(s *fleet.Service, _ time.Time, _ int) line {
+// serviceCell is the name, and in a word what somebody has laid on the service.
+func serviceCell(s *fleet.Service, now time.Time, _ int) line {
+	out := plain(s.Key.Name)
 	if s.Severity >= fleet.SeverityWarning {
-		return ln(bold(tokTitle, s.Key.Name))
+		out = ln(bold(tokTitle, s.Key.Name))
 	}
-	return plain(s.Key.Name)
+	if s.Lock != nil && !s.Lock.Expired(now) {
+		return out.put(tokInfo, " locked")
+	}
+	if s.Hold != nil {
+		return out.put(tokInfo, " held")
+	}
+	return out
 }
 
 func hostCell(s *fleet.Service, _ time.Time, _ int) line { return ln(sp(tokDim, hostText(s))) }

@@ -169,6 +169,7 @@ func TestGoldenEstates(t *testing.T) {
 		"blind":      {Seq: 1, Environment: "prod", Sources: sampleSources(true), Hosts: []fleet.Host{{Name: "prod-2", Error: "connection refused"}}},
 		"connecting": {Seq: 1, Environment: "prod", Sources: []fleet.SourceStatus{{ID: "docker/prod-1", Kind: "docker", Name: "prod-1", Hosts: []string{"prod-1"}, State: fleet.SourceConnecting}}},
 		"forty":      sampleMany(40, 3),
+		"claims":     sampleClaims(),
 	} {
 		for _, size := range [][2]int{{80, 24}, {120, 40}} {
 			t.Run(fmt.Sprintf("%s-%dx%d", name, size[0], size[1]), func(t *testing.T) {

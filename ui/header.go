@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ func header(m *Model, w int, now time.Time) line {
 		segs = append(segs, segment{[]line{ln(sp(tokInfo, "◌ connecting…"))}, 0})
 	} else {
 		segs = append(segs, countSegments(m.snap)...)
+		segs = append(segs, holdSegment(m.snap, now)...)
 		segs = append(segs, hostSegment(m.snap)...)
 		segs = append(segs, sourceSegments(m.snap, now, len(notices(m, now)) <= noticeRoom(m.h))...)
 	}
@@ -93,6 +95,19 @@ func countSegments(snap *fleet.Snapshot) []segment {
 	return out
 }
 
+// holdSegment says that the environment as a whole is held, by whom and until when.
+func holdSegment(snap *fleet.Snapshot, now time.Time) []segment {
+	if len(snap.Holds) == 0 || snap.Holds[0].Service != "" {
+		return nil
+	}
+	h := &snap.Holds[0]
+	long := "held by " + h.Owner
+	if !h.Until.IsZero() {
+		long += " " + age(h.Until.Sub(now)) + " more"
+	}
+	return []segment{{[]line{ln(bold(tokWarn, "■ "+long)), ln(bold(tokWarn, "■ held"))}, 1}}
+}
+
 func hostSegment(snap *fleet.Snapshot) []segment {
 	if len(snap.Hosts) == 0 {
 		return nil
@@ -139,6 +154,8 @@ func sourceSegments(snap *fleet.Snapshot, now time.Time, told bool) []segment {
 		many := len(g.all) > 1
 		for _, s := range g.all {
 			switch {
+			case follows(snap, s):
+				// the host cannot be seen, which is said elsewhere
 			case troubled(s, now) && told && len(s.Hosts) == 1:
 				// the count of hosts and the line below say it
 			case troubled(s, now):
@@ -164,6 +181,11 @@ func sourceSegments(snap *fleet.Snapshot, now time.Time, told bool) []segment {
 // troubled reports whether a source fails, or what it said is too old.
 func troubled(s fleet.SourceStatus, now time.Time) bool {
 	return s.State == fleet.SourceFailing || s.State == fleet.SourceOK && s.Stale(now)
+}
+
+// follows reports whether a source is in trouble only because the host that it reads through cannot be seen.
+func follows(snap *fleet.Snapshot, s fleet.SourceStatus) bool {
+	return s.Guest != "" && slices.ContainsFunc(snap.Hosts, func(h fleet.Host) bool { return h.Name == s.Guest && !h.Up })
 }
 
 func sourceName(s fleet.SourceStatus, many bool) string {
@@ -224,12 +246,15 @@ func noticesOf(m *Model, now time.Time, rows int) []line {
 	if m.snap == nil {
 		return out
 	}
+	if h := m.snap.Holds; len(h) > 0 && h[0].Service == "" {
+		out = append(out, append(ln(bold(tokWarn, " ■ ")), ln(sp(tokText, h[0].Words(now))).truncate(m.w-4)...))
+	}
 	many := map[string]int{}
 	for _, s := range m.snap.Sources {
 		many[s.Kind]++
 	}
 	for _, s := range m.snap.Sources {
-		if !troubled(s, now) {
+		if !troubled(s, now) || follows(m.snap, s) {
 			continue
 		}
 		text := sourceNotice(s, many[s.Kind] > 1, now)

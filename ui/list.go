@@ -133,7 +133,7 @@ func (p *listPane) moveTo(i int) {
 
 // rowHeight is 2 for a row that has something to say.
 func rowHeight(s *fleet.Service) int {
-	if s.Severity >= fleet.SeverityWarning && len(s.Reasons) > 0 || s.Stale {
+	if s.Severity >= fleet.SeverityWarning && len(s.Reasons) > 0 || s.Stale || s.Lock != nil || s.Hold != nil && s.Hold.Service != "" {
 		return 2
 	}
 	return 1
@@ -306,17 +306,43 @@ func (p *listPane) row(s *fleet.Service, cols []column, now time.Time) line {
 	return out
 }
 
+// claimsFirst puts who acts on the service now before what is wrong with it: that is the first thing
+// whoever wants to act has to know.
+func claimsFirst(all []fleet.Reason) []fleet.Reason {
+	for i, r := range all {
+		if i > 0 && (r.Code == "locked" || r.Code == "lock_expired") {
+			out := append([]fleet.Reason{r}, all[:i]...)
+			return append(out, all[i+1:]...)
+		}
+	}
+	return all
+}
+
+// claimWords are who holds the lock, for how long already, and what for.
+func claimWords(s *fleet.Service, now time.Time) string {
+	words := s.Lock.Words(now)
+	by, what, ok := strings.Cut(words, ": ")
+	if s.Lock.Since.IsZero() || s.Lock.Expired(now) || !ok {
+		return words
+	}
+	return by + " " + since(now, s.Lock.Since) + ": " + what
+}
+
 // reasonRow says in words what is wrong, the worst first.
 func reasonRow(s *fleet.Service, now time.Time, w int) line {
 	out := ln(sp(tokFaint, "  └ "))
 	if s.Stale && (len(s.Reasons) == 0 || s.Reasons[0].Code != "host_unreachable") {
 		out = out.put(tokDim, "as of "+since(now, s.Seen)+" ago · ")
 	}
-	for i, r := range s.Reasons {
+	reasons := claimsFirst(s.Reasons)
+	for i, r := range reasons {
 		_, tok := severityMark(r.Severity)
 		piece := ln(sp(tok, r.Text))
+		if r.Code == "locked" && s.Lock != nil {
+			piece = ln(bold(tokInfo, claimWords(s, now)))
+		}
 		if i > 0 {
-			rest := len(s.Reasons) - i
+			rest := len(reasons) - i
 			piece = ln(sp(tokFaint, " · "), sp(tokDim, r.Text))
 			if out.width()+piece.width() > w-8 {
 				return out.put(tokDim, " +"+itoa(rest))

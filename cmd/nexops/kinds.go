@@ -8,6 +8,7 @@ import (
 	"github.com/nexgate-hq/nexops/sources"
 	"github.com/nexgate-hq/nexops/sources/docker"
 	"github.com/nexgate-hq/nexops/sources/git"
+	"github.com/nexgate-hq/nexops/sources/locks"
 	"github.com/nexgate-hq/nexops/sources/loki"
 	"github.com/nexgate-hq/nexops/sources/prometheus"
 )
@@ -27,6 +28,7 @@ func kinds() console.Kinds {
 			git.Kind(),
 			prometheus.Kind(),
 			loki.Kind(),
+			locks.Kind(),
 		},
 		Actions: []console.ActionKind{
 			{Name: "redeploy", NewConfig: func() any { c := redeploy.DefaultConfig(); return &c }, Build: buildRedeploy},

@@ -97,10 +97,7 @@ func (c *Console) build(o Options) error {
 		}
 		c.Actions = append(c.Actions, makeDiscreet(a, c.redact))
 	}
-	lock := actions.DefaultLockConfig()
-	if l, ok := o.Config.Actions[lockTable].(*actions.LockConfig); ok {
-		lock = *l
-	}
+	lock := lockConfig(o.Config)
 	c.Runner = actions.NewRunner(actions.RunnerOptions{
 		Policy: policy(o.Config), Journal: c.Journal, World: world{c.Collector},
 		Locker: actions.Lockers{
@@ -158,12 +155,13 @@ func (c *Console) sources(o Options) ([]sources.Source, error) {
 	}
 	sort.Strings(environments)
 	deps := sources.Deps{
+		LockDir:     lockConfig(o.Config).Dir,
 		Environment: c.Environment, Environments: environments, Hosts: c.Config.Env[c.Environment].Hosts,
 		HostEnvironment: c.hostEnvironment, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
 		Secret: c.secret,
 	}
 	var out []sources.Source
-	for _, s := range c.Config.Sources {
+	for _, s := range withImplicit(c.Config.Sources, o.Kinds.Sources) {
 		kind, ok := o.Kinds.source(s.Kind)
 		if !ok {
 			return nil, fmt.Errorf("source %s: unknown kind %q", s.Name, s.Kind)
@@ -175,6 +173,24 @@ func (c *Console) sources(o Options) ([]sources.Source, error) {
 		out = append(out, made...)
 	}
 	return out, nil
+}
+
+// withImplicit adds the sources that are there without being named.
+func withImplicit(named []config.Source, kinds []sources.Kind) []config.Source {
+	out := slices.Clone(named)
+	for _, k := range kinds {
+		if k.Implicit && !slices.ContainsFunc(named, func(s config.Source) bool { return s.Kind == k.Name }) {
+			out = append(out, config.Source{Kind: k.Name, Name: k.Name, Config: k.NewConfig()})
+		}
+	}
+	return out
+}
+
+func lockConfig(cfg *config.Config) actions.LockConfig {
+	if l, ok := cfg.Actions[lockTable].(*actions.LockConfig); ok {
+		return *l
+	}
+	return actions.DefaultLockConfig()
 }
 
 func (c *Console) hostEnvironment(host string) string {

@@ -134,6 +134,7 @@ func (c *call) run(ctx context.Context) int {
 	}
 	files := map[string]func([]string) int{
 		"cat": c.cat, "cp": c.cp, "tee": c.tee, "mv": c.mv, "mkdir": c.mkdir, "rm": c.rm, "readlink": c.readlink, "stat": c.stat,
+		"find": c.find,
 	}
 	if do, ok := files[name]; ok {
 		return do(args)
