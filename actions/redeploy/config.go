@@ -15,6 +15,9 @@ type Config struct {
 	Soak   remote.Duration `toml:"soak"`    // in the place of that of [actions.verify]
 	Start  remote.Duration `toml:"start"`   // likewise
 	MaxAge remote.Duration `toml:"max_age"` // no plan on older facts
+	// Strategy is how a service is brought to a release, Strategies likewise by environment.
+	Strategy   string            `toml:"strategy"`
+	Strategies map[string]string `toml:"strategies"`
 	// Services says of single services what is otherwise read from their containers.
 	Services map[string]Override `toml:"services"`
 }
@@ -22,6 +25,7 @@ type Config struct {
 // Override is [actions.redeploy.services.NAME]. What is empty is found out.
 type Override struct {
 	compose.Override
+	Strategy string `toml:"strategy"` // default: that of the environment, else of the action
 }
 
 // DefaultConfig is what an empty [actions.redeploy] means.
@@ -29,6 +33,8 @@ func DefaultConfig() Config {
 	return Config{
 		Config: compose.DefaultConfig(),
 		MaxAge: remote.Duration(time.Minute),
+
+		Strategy: StrategyCompose,
 	}
 }
 
@@ -45,6 +51,7 @@ func (c *Config) Validate() []error {
 	if c.MaxAge < remote.Duration(time.Second) {
 		add("max_age: allowed is 1s and more")
 	}
+	errs = append(errs, c.validateStrategies()...)
 	for name, o := range c.Services {
 		errs = append(errs, o.Override.Validate("services."+name, c.TagHome)...)
 	}

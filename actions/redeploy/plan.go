@@ -24,6 +24,7 @@ type planner struct {
 	intent actions.Intent
 	id     string
 	made   time.Time
+	way    strategy
 
 	surveys []*survey
 	checks  []actions.Check // of the whole, not of one host
@@ -34,9 +35,22 @@ type planner struct {
 	commit string // the one to push; "" when the branch has the tag already
 }
 
-func newPlanner(a *action, snap *fleet.Snapshot, svc *fleet.Service, t *target, intent actions.Intent) *planner {
+// newPlanner chooses the strategy: what was asked for, else what the config says.
+func newPlanner(a *action, snap *fleet.Snapshot, svc *fleet.Service, t *target, intent actions.Intent) (*planner, error) {
 	now := a.deps.Now()
-	return &planner{a: a, snap: snap, svc: svc, t: t, intent: intent, id: actions.NewPlanID(now), made: now}
+	p := &planner{a: a, snap: snap, svc: svc, t: t, intent: intent, id: actions.NewPlanID(now), made: now}
+	name := orElse(intent.Args[ArgStrategy], a.cfg.strategyOf(t.Key))
+	way, ok := strategyNamed(name)
+	if !ok {
+		return nil, fmt.Errorf("%s is no strategy: there is %s", remote.Clean(name), strings.Join(strategyNames(), ", "))
+	}
+	p.way = way
+	if way.refuse != nil {
+		if err := way.refuse(p); err != nil {
+			return nil, fmt.Errorf("strategy %s: %w", name, err)
+		}
+	}
+	return p, nil
 }
 
 func (p *planner) check(state actions.CheckState, name, format string, args ...any) {
@@ -46,15 +60,14 @@ func (p *planner) check(state actions.CheckState, name, format string, args ...a
 // plan asks all hosts at once and puts together what they say.
 func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	p.check(actions.CheckOK, "facts", "%s old", fleet.Ago(p.snap.At.Sub(p.svc.Seen)))
-	if p.a.cfg.TagHome == compose.HomeGit {
+	p.check(actions.CheckOK, "strategy", "%s", p.way.name)
+	if p.a.cfg.TagHome == compose.HomeGit && !p.way.ownTag {
 		p.prepareGit(ctx)
 	}
-	p.surveys = make([]*survey, len(p.t.Hosts))
-	var asking sync.WaitGroup
-	for i, pl := range p.t.Hosts {
-		asking.Go(func() { p.surveys[i] = p.survey(ctx, pl) })
+	if p.way.prepare != nil {
+		p.way.prepare(ctx, p)
 	}
-	asking.Wait()
+	p.askHosts(ctx)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("the hosts were not asked to the end: %w", err)
 	}
@@ -69,13 +82,27 @@ func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	return p.assemble(), nil
 }
 
+// askHosts makes the surveys. Of a host on which nothing is done nothing is asked.
+func (p *planner) askHosts(ctx context.Context) {
+	p.surveys = make([]*survey, len(p.t.Hosts))
+	var asking sync.WaitGroup
+	for i, pl := range p.t.Hosts {
+		if p.way.offHost {
+			p.surveys[i] = &survey{Survey: &compose.Survey{Place: pl}, digest: p.t.to.Digest}
+			continue
+		}
+		asking.Go(func() { p.surveys[i] = p.survey(ctx, pl) })
+	}
+	asking.Wait()
+}
+
 // nothingToDo reports whether all runs and all files already are as wanted.
 func (p *planner) nothingToDo() bool {
 	if !p.t.there(p.svc) {
 		return false
 	}
 	for _, s := range p.surveys {
-		if s.tag != p.t.to.Tag {
+		if s.tag != p.t.to.Tag && !p.way.offHost {
 			return false
 		}
 	}
@@ -246,20 +273,7 @@ func (p *planner) fromVersions() string {
 }
 
 func (p *planner) risks() []string {
-	n := 0
-	for _, s := range p.surveys {
-		n += s.Place.Count()
-	}
-	containers := "1 container is"
-	if n != 1 {
-		containers = fmt.Sprintf("%d containers are", n)
-	}
-	order := ""
-	if len(p.surveys) > 1 {
-		order = ", one host after the other"
-	}
-	risks := []string{fmt.Sprintf("%s stopped and made again on %s%s: %s does not answer there until the new one is up",
-		containers, strings.Join(p.t.HostNames(), ", "), order, p.t.Key.Name)}
+	risks := p.way.risks(p)
 	if p.commit != "" {
 		risks = append(risks, fmt.Sprintf("a commit is pushed to %s of the infra repo", p.repo.Branch))
 	}
@@ -274,6 +288,9 @@ func (p *planner) undo() *actions.Intent {
 	}
 	in := p.intent
 	in.Args = map[string]string{ArgTo: back}
+	if how := p.intent.Args[ArgStrategy]; how != "" {
+		in.Args[ArgStrategy] = how
+	}
 	in.Why = "undo of " + p.id
 	return &in
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
@@ -21,6 +22,9 @@ const Name = "redeploy"
 
 // ArgTo is the argument that says which tag to go to; without it, the previous release.
 const ArgTo = "to"
+
+// ArgStrategy is the argument that says how; without it, what the config says.
+const ArgStrategy = "strategy"
 
 // Deps is what the action may use of the program around it.
 type Deps struct {
@@ -63,7 +67,10 @@ func (a *action) Spec() actions.Spec {
 	return actions.Spec{
 		Name: Name, Key: "R", Title: "redeploy previous", Risk: actions.RiskHigh,
 		Help: "Puts a service back to the release before, on all its hosts and where its tag is kept.",
-		Args: []actions.Arg{{Name: ArgTo, Help: "the tag to go to (default: the previous good release)"}},
+		Args: []actions.Arg{
+			{Name: ArgTo, Help: "the tag to go to (default: the previous good release)"},
+			{Name: ArgStrategy, Help: "how (default: as configured): " + strings.Join(strategyNames(), ", ")},
+		},
 	}
 }
 
@@ -153,7 +160,10 @@ func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.
 	if err != nil {
 		return nil, fmt.Errorf("redeploy %s: %w", targetName(intent.Targets), err)
 	}
-	p := newPlanner(a, snap, svc, t, intent)
+	p, err := newPlanner(a, snap, svc, t, intent)
+	if err != nil {
+		return nil, fmt.Errorf("redeploy %s: %w", t.Key, err)
+	}
 	plan, err := p.plan(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("redeploy %s: %w", t.Key, err)

@@ -30,17 +30,33 @@ func (e *execution) steps() []actions.Step {
 		})
 	}
 	for _, s := range e.surveys {
-		if e.repo != nil {
-			list = append(list, s.PullCheckout(e.repo.Branch))
-		} else if s.tag != e.t.to.Tag {
-			list = append(list, e.setTag(s)...)
+		if !e.way.offHost {
+			list = append(list, e.bring(s)...)
 		}
-		if s.local == nil {
-			list = append(list, e.pullImage(s), e.checkPulled(s))
+		if e.way.steps != nil {
+			list = append(list, e.way.steps(e, s)...)
 		}
-		list = append(list, e.checkRendered(s), e.up(s))
+	}
+	if e.way.finish != nil {
+		list = append(list, e.way.finish(e)...)
 	}
 	return list
+}
+
+// bring has tag and image on a host.
+func (e *execution) bring(s *survey) []actions.Step {
+	var list []actions.Step
+	switch {
+	case e.way.ownTag:
+	case e.repo != nil:
+		list = append(list, s.PullCheckout(e.repo.Branch))
+	case s.tag != e.t.to.Tag:
+		list = append(list, e.setTag(s)...)
+	}
+	if s.local == nil {
+		list = append(list, e.pullImage(s), e.checkPulled(s))
+	}
+	return append(list, e.checkRendered(s))
 }
 
 // setTag changes the tag file on the host.

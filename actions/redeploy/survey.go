@@ -40,6 +40,9 @@ func (p *planner) survey(ctx context.Context, pl *compose.Place) *survey {
 		s.CheckClean(ctx, s.file)
 	}
 	p.checkImage(ctx, s)
+	if p.way.survey != nil {
+		p.way.survey(ctx, p, s)
+	}
 	return s
 }
 
