@@ -5,17 +5,46 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nexgate-hq/nexops/remote"
 )
 
 // Rendered is what Compose makes of a service.
 type Rendered struct {
-	Image  string `json:"image"`
-	Scale  *int   `json:"scale"`
+	Image         string `json:"image"`
+	Scale         *int   `json:"scale"`
+	ContainerName string `json:"container_name"`
+	NetworkMode   string `json:"network_mode"`
+	Ports         []struct {
+		Published any `json:"published"` // on the host: "8080", "8080-8090", "" for any; older versions give a number
+	} `json:"ports"`
+	DependsOn map[string]struct {
+		Condition string `json:"condition"`
+	} `json:"depends_on"`
 	Deploy struct {
 		Replicas *int `json:"replicas"`
 	} `json:"deploy"`
+}
+
+// Single says why there can only be one container of it on a host; "" when there can be more.
+func (r Rendered) Single() string {
+	switch {
+	case r.ContainerName != "":
+		return "container_name gives it one name: take that out of its Compose file"
+	case r.NetworkMode == "host":
+		return "it has the host's network, where a port is only once"
+	}
+	for _, p := range r.Ports {
+		if p.Published == nil {
+			continue
+		}
+		port := fmt.Sprint(p.Published)
+		if port != "" && port != "0" && !strings.Contains(port, "-") {
+			return "it publishes port " + remote.Clean(port) + " of the host, which only one can have: let a proxy publish it"
+		}
+	}
+	return ""
 }
 
 // Count is how many containers the file asks for.

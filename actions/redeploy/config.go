@@ -18,6 +18,7 @@ type Config struct {
 	// Strategy is how a service is brought to a release, Strategies likewise by environment.
 	Strategy   string            `toml:"strategy"`
 	Strategies map[string]string `toml:"strategies"`
+	Drain      remote.Duration   `toml:"drain"` // what an old container gets to end what it is doing
 	// Services says of single services what is otherwise read from their containers.
 	Services map[string]Override `toml:"services"`
 }
@@ -25,7 +26,15 @@ type Config struct {
 // Override is [actions.redeploy.services.NAME]. What is empty is found out.
 type Override struct {
 	compose.Override
-	Strategy string `toml:"strategy"` // default: that of the environment, else of the action
+	Strategy string          `toml:"strategy"` // default: that of the environment, else of the action
+	Drain    remote.Duration `toml:"drain"`
+	// Reload names the proxy in front of it, Fronts what is behind this one: either way the
+	// proxy reads its configuration again after each change of what is behind it.
+	Reload       string   `toml:"reload"`
+	Fronts       []string `toml:"fronts"`
+	Proxy        *bool    `toml:"proxy"`         // default: by the name of the image, and by fronts
+	TestConfig   []string `toml:"test_config"`   // in the proxy's container; default nginx -t
+	ReloadConfig []string `toml:"reload_config"` // likewise; default nginx -s reload
 }
 
 // DefaultConfig is what an empty [actions.redeploy] means.
@@ -35,6 +44,7 @@ func DefaultConfig() Config {
 		MaxAge: remote.Duration(time.Minute),
 
 		Strategy: StrategyCompose,
+		Drain:    remote.Duration(30 * time.Second),
 	}
 }
 
@@ -50,6 +60,9 @@ func (c *Config) Validate() []error {
 	}
 	if c.MaxAge < remote.Duration(time.Second) {
 		add("max_age: allowed is 1s and more")
+	}
+	if c.Drain < remote.Duration(time.Second) || c.Drain > remote.Duration(15*time.Minute) {
+		add("drain: allowed is 1s to 15m")
 	}
 	errs = append(errs, c.validateStrategies()...)
 	for name, o := range c.Services {

@@ -28,6 +28,7 @@ type planner struct {
 
 	surveys []*survey
 	checks  []actions.Check // of the whole, not of one host
+	proxies []*proxy        // in front of the service
 
 	// With tag_home = "git":
 	repo   *compose.Repo
@@ -64,8 +65,9 @@ func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	if p.a.cfg.TagHome == compose.HomeGit && !p.way.ownTag {
 		p.prepareGit(ctx)
 	}
+	p.prepareProxies(ctx)
 	if p.way.prepare != nil {
-		p.way.prepare(ctx, p)
+		p.way.prepare(p, ctx)
 	}
 	p.askHosts(ctx)
 	if err := ctx.Err(); err != nil {

@@ -86,6 +86,9 @@ func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer 
 	if err == nil && t.there(svc) {
 		err = fmt.Errorf("%s already runs %s", t.Key, t.to.Version())
 	}
+	if err == nil {
+		_, err = newPlanner(a, snap, svc, t, actions.Intent{})
+	}
 	if err != nil {
 		return actions.Offer{Reason: err.Error()}
 	}

@@ -46,6 +46,7 @@ type stage struct {
 	failing  string // the error of the metrics' source
 	blind    map[string]string
 	history  []string // tags, newest first
+	front    bool     // there is an nginx on each host
 }
 
 // engineHost is one host.
@@ -62,6 +63,12 @@ type engineHost struct {
 	root     string // the engine's own folder
 	full     bool   // no space is left on its disk
 	made     int
+
+	beside  []fleet.Instance // started beside the instance
+	health  fleet.Health     // of those
+	workers string           // what docker top says
+	badConf bool             // nginx -t fails
+	noLoad  bool             // nginx -s reload fails
 }
 
 func digestOf(tag string) string {
@@ -165,7 +172,7 @@ func (s *stage) somebodyPushes(file, text, subject string) {
 }
 
 func (s *stage) addHost(name string, checkout bool) {
-	h := &engineHost{s: s, dir: filepath.Join(s.dir, name), compose: "2.40.3", images: map[string]string{}}
+	h := &engineHost{s: s, health: fleet.HealthHealthy, dir: filepath.Join(s.dir, name), compose: "2.40.3", images: map[string]string{}}
 	if checkout {
 		s.git(s.dir, "clone", "-q", s.cfg.GitURL, h.dir)
 	} else {
@@ -251,11 +258,65 @@ func (h *engineHost) docker(argv []string) (remote.Result, error) {
 		}
 		return printed(map[string]any{"Descriptor": map[string]string{"digest": digest}})
 	}
+	return h.containers(argv)
+}
+
+// containers are the docker commands about containers.
+func (h *engineHost) containers(argv []string) (remote.Result, error) {
+	switch argv[0] {
+	case "ps":
+		var out []byte
+		for _, in := range append([]fleet.Instance{h.instance}, h.beside...) {
+			b, err := json.Marshal(map[string]string{
+				"ID": in.ID, "Names": in.Name, "Image": in.Release.Ref(), "State": string(in.State), "Status": "Up 2 seconds (" + string(in.Health) + ")",
+			})
+			if err != nil {
+				return remote.Result{}, err
+			}
+			out = append(append(out, b...), '\n')
+		}
+		return remote.Result{Stdout: out}, nil
+	case "stop":
+		h.instance.State = fleet.StateExited
+		return remote.Result{Stdout: []byte(argv[len(argv)-1] + "\n")}, nil
+	case "rm":
+		if argv[len(argv)-1] == h.instance.ID {
+			if h.instance.State == fleet.StateRunning || len(h.beside) == 0 {
+				return exit(1, "cannot remove a running container")
+			}
+			h.instance = h.beside[0]
+		}
+		h.beside = nil
+		return remote.Result{Stdout: []byte(argv[len(argv)-1] + "\n")}, nil
+	case "top":
+		return remote.Result{Stdout: []byte("PID ELAPSED COMMAND\n1 900 nginx: master process nginx\n" + h.workers)}, nil
+	}
 	return exit(125, "docker: unknown command")
+}
+
+// proxied is Compose speaking to the nginx.
+func (h *engineHost) proxied(argv []string) (remote.Result, error) {
+	switch {
+	case slices.Contains(argv, "restart"):
+		h.workers = "9 0 nginx: worker process\n"
+		return remote.Result{}, nil
+	case slices.Contains(argv, "-t") && h.badConf:
+		return exit(1, "nginx: [emerg] host not found in upstream\nnginx: configuration file /etc/nginx/nginx.conf test failed")
+	case slices.Contains(argv, "reload") && h.noLoad:
+		return exit(1, "nginx: [error] invalid PID number")
+	case slices.Contains(argv, "reload"):
+		h.workers = "8 0 nginx: worker process\n7 900 nginx: worker process is shutting down\n"
+	}
+	return remote.Result{}, nil
 }
 
 // composed is the Compose plugin: it reads the tag file, like the real one does.
 func (h *engineHost) composed(cmd remote.Command) (remote.Result, error) {
+	if slices.Contains(cmd.Argv, "nginx") {
+		h.s.mu.Lock()
+		defer h.s.mu.Unlock()
+		return h.proxied(cmd.Argv)
+	}
 	if slices.Contains(cmd.Argv, "version") {
 		return remote.Result{Stdout: []byte(h.compose + "\n")}, nil
 	}
@@ -293,6 +354,11 @@ func (h *engineHost) composed(cmd remote.Command) (remote.Result, error) {
 	if h.after != nil {
 		h.after(&in)
 	}
+	if slices.Contains(cmd.Argv, "--no-recreate") {
+		in.Name, in.Health = "nexgate-ai-2", h.health
+		h.beside = append(h.beside, in)
+		return remote.Result{Stderr: []byte(" Container nexgate-ai-2  Started\n")}, nil
+	}
 	h.instance = in
 	return remote.Result{Stderr: []byte(" Container nexgate-ai-1  Started\n")}, nil
 }
@@ -313,7 +379,7 @@ func (s *stage) Latest() *fleet.Snapshot {
 		status := fleet.SourceStatus{ID: fleet.MakeSourceID("docker", h.Name()), Kind: "docker", Hosts: []string{h.Name()}, State: fleet.SourceOK, LastSuccess: now}
 		snap.Sources = append(snap.Sources, status)
 		svc.Hosts = append(svc.Hosts, h.Name())
-		svc.Instances = append(svc.Instances, h.instance)
+		svc.Instances = append(append(svc.Instances, h.instance), h.beside...)
 	}
 	prom := fleet.SourceStatus{ID: "prometheus/prometheus", Kind: "prometheus", State: fleet.SourceOK, LastSuccess: now}
 	if s.failing != "" {
@@ -331,6 +397,9 @@ func (s *stage) Latest() *fleet.Snapshot {
 	svc.Releases.Desired, svc.Releases.Previous = svc.Releases.History[0], svc.Releases.History[1]
 	svc.Releases.Running = s.hosts[0].instance.Release
 	snap.Services = []fleet.Service{svc}
+	if s.front {
+		snap.Services = append(snap.Services, s.nginx(now))
+	}
 	return snap
 }
 
@@ -420,4 +489,16 @@ func (s *stage) contract() actionstest.Case {
 		c.Hosts = append(c.Hosts, h.Host)
 	}
 	return c
+}
+
+// nginx stands in front of ai on each host.
+func (s *stage) nginx(now time.Time) fleet.Service {
+	svc := fleet.Service{Key: fleet.ServiceKey{Environment: "prod", Name: "nginx"}, Seen: now}
+	for _, h := range s.hosts {
+		in := h.instance
+		in.ID, in.Name, in.Release = "nginx-"+h.Name(), "nexgate-nginx-1", fleet.Release{Image: "nginx", Tag: "1.26"}
+		in.State, in.Subject.Service, in.Subject.Container = fleet.StateRunning, "nginx", "nexgate-nginx-1"
+		svc.Instances = append(svc.Instances, in)
+	}
+	return svc
 }

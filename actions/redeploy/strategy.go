@@ -30,8 +30,8 @@ type strategy struct {
 	// refuse says why it is not for this service, by the snapshot and the config alone; nil: it is for any.
 	refuse func(p *planner) error
 	// prepare asks what is not on one host of the service, and survey what is; both add checks.
-	prepare func(ctx context.Context, p *planner)
-	survey  func(ctx context.Context, p *planner, s *survey)
+	prepare func(p *planner, ctx context.Context)
+	survey  func(p *planner, ctx context.Context, s *survey)
 	// steps brings the release to one host, where tag and image are there by then; finish follows when all hosts have it.
 	steps  func(e *execution, s *survey) []actions.Step
 	finish func(e *execution) []actions.Step
@@ -41,7 +41,7 @@ type strategy struct {
 
 // strategies are all of them.
 func strategies() []strategy {
-	return []strategy{composeStrategy()}
+	return []strategy{composeStrategy(), blueGreenStrategy()}
 }
 
 func strategyNames() []string {
@@ -88,8 +88,10 @@ func (c *Config) validateStrategies() []error {
 // composeStrategy stops a service's container and makes it again.
 func composeStrategy() strategy {
 	return strategy{
-		name:  StrategyCompose,
-		steps: func(e *execution, s *survey) []actions.Step { return []actions.Step{e.up(s)} },
+		name: StrategyCompose,
+		steps: func(e *execution, s *survey) []actions.Step {
+			return append([]actions.Step{e.up(s)}, e.reloadProxies()...)
+		},
 		risks: func(p *planner) []string {
 			return []string{fmt.Sprintf("%s stopped and made again on %s: %s does not answer there until the new one is up",
 				p.containers(), p.where(), p.t.Key.Name)}

@@ -17,7 +17,9 @@ type survey struct {
 	tag     string         // in it
 	local   *compose.Image // of the release to go to; nil when it has to be pulled
 	digest  string         // of the release to go to, where known
-	scale   int            // for --scale; 0 leaves it to the file
+	// rendered is what Compose would make of the service with the tag to go to.
+	rendered compose.Rendered
+	scale    int // for --scale; 0 leaves it to the file
 }
 
 // survey asks a host everything. What it cannot find out it says as a failed check.
@@ -41,7 +43,7 @@ func (p *planner) survey(ctx context.Context, pl *compose.Place) *survey {
 	}
 	p.checkImage(ctx, s)
 	if p.way.survey != nil {
-		p.way.survey(ctx, p, s)
+		p.way.survey(p, ctx, s)
 	}
 	return s
 }
@@ -103,6 +105,7 @@ func (p *planner) checkRender(ctx context.Context, s *survey) {
 		s.Fail(name, "the tag file says %s but Compose makes %s of it: it reads the tag from elsewhere", s.tag, remote.Clean(now.Image))
 		return
 	}
+	s.rendered = then
 	s.OK(name, "%s=%s makes %s", key, p.t.to.Tag, p.t.to.Ref())
 	if have, n := s.Place.Count(), then.Count(); n != have {
 		s.scale = have
