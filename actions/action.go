@@ -144,6 +144,10 @@ type Step struct {
 	Mutates bool          // it changes the world: never sent twice
 	Into    *Pipe         // what its output is piped into, through this machine; nil: nothing
 	Timeout time.Duration // how long it may take; 0 is the Runner's own bound
+	// Attended: a person sits at it. It takes as long as that person wants, and
+	// ends at once when the run is cancelled. A plan that changes nothing by itself, only by
+	// such steps, takes no lock.
+	Attended bool
 	// Do runs the step. It writes output, line by line, to out. An error for which
 	// errors.Is(err, ErrUnknown) means nobody knows whether it took effect.
 	Do func(ctx context.Context, out func(stream, line string)) error `json:"-"`

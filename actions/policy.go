@@ -130,6 +130,27 @@ func (p *Plan) services() []fleet.ServiceKey {
 	return keys
 }
 
+// unlocked reports whether a plan takes no lock. One that only hands somebody a terminal does not: a
+// deploy need not wait until a shell is left.
+func (p *Plan) unlocked() bool {
+	attended := false
+	for _, s := range p.Steps {
+		if s.Mutates && !s.Attended {
+			return false
+		}
+		attended = attended || s.Attended
+	}
+	return attended
+}
+
+// locked are the services that nobody else may act on while the plan runs.
+func (p *Plan) locked() []fleet.ServiceKey {
+	if p.unlocked() {
+		return nil
+	}
+	return p.services()
+}
+
 // confirmed checks what the person did against what is required.
 func confirmed(need Confirm, phrase string, c Confirmation) error {
 	typed := strings.TrimSuffix(strings.TrimSuffix(c.Typed, "\n"), "\r")

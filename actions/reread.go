@@ -18,7 +18,7 @@ func (x *run) unknown(ctx context.Context, i int, cause error) verdict {
 	x.send(Event{Kind: EventOutput, Step: i, Stream: StreamNexops, Text: "reading the state again: the step is not sent twice"})
 	states, reached := x.reread(ctx)
 	// What was sent may still be at work: it is given a little time to become true.
-	for end := x.r.Now().Add(x.r.Timing.Settle); !reached && ctx.Err() == nil && x.r.Now().Before(end); {
+	for end := x.r.Now().Add(x.r.Timing.Settle); !reached && len(x.p.Moves) > 0 && ctx.Err() == nil && x.r.Now().Before(end); {
 		x.pause(ctx)
 		states, reached = x.reread(ctx)
 	}

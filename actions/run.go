@@ -59,8 +59,10 @@ func (x *run) guarded(ctx context.Context) (v verdict) {
 	if err := x.s.flush(); err != nil {
 		return x.untouched(OutcomeFailed, "it cannot be put on record: "+err.Error())
 	}
-	if v, ok := x.lock(ctx); !ok {
-		return v
+	if !x.p.unlocked() {
+		if v, ok := x.lock(ctx); !ok {
+			return v
+		}
 	}
 	return x.steps(ctx)
 }
@@ -119,10 +121,12 @@ func (x *run) stop(ctx context.Context) (string, Outcome) {
 	if ctx.Err() != nil {
 		return "cancelled", OutcomeCancelled
 	}
-	select {
-	case err := <-x.held.Lost():
-		return plain(err.Error()), OutcomeFailed
-	default:
+	if x.held != nil {
+		select {
+		case err := <-x.held.Lost():
+			return plain(err.Error()), OutcomeFailed
+		default:
+		}
 	}
 	if err := x.s.flush(); err != nil {
 		return "it can no longer be put on record: " + plain(err.Error()), OutcomeFailed
@@ -232,6 +236,9 @@ func (x *run) do(ctx context.Context, i int) (err error) {
 // stepContext bounds a step. One that changes the world is not cut when the run is
 // cancelled: it gets time to end by itself.
 func (x *run) stepContext(ctx context.Context, step Step) (context.Context, context.CancelFunc) {
+	if step.Attended {
+		return context.WithCancel(ctx)
+	}
 	bound := x.r.Timing.Step
 	if step.Timeout > 0 {
 		bound = step.Timeout

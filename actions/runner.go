@@ -203,13 +203,13 @@ func (r *Runner) reserve(p *Plan) error {
 	if r.ran[p.ID] {
 		return refuse(RefusedTwice, "this plan has run: make a new one")
 	}
-	for _, key := range p.services() {
+	for _, key := range p.locked() {
 		if other, is := r.busy[key]; is {
 			return refuse(RefusedBusy, fmt.Sprintf("another plan (%s) is running on %s: wait for its end", other, key))
 		}
 	}
 	r.ran[p.ID] = true
-	for _, key := range p.services() {
+	for _, key := range p.locked() {
 		r.busy[key] = p.ID
 	}
 	r.runs.Add(1)
@@ -220,7 +220,7 @@ func (r *Runner) free(p *Plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.cancel, p.ID)
-	for _, key := range p.services() {
+	for _, key := range p.locked() {
 		delete(r.busy, key)
 	}
 }

@@ -37,6 +37,13 @@ func (c *capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// mute hands nothing on any more.
+func (c *capture) mute() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = nil
+}
+
 func (c *capture) bytes() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -138,7 +138,7 @@ func (h *sshHost) whyNoSocket(ctx context.Context, l *link, path string, refused
 	e := &SocketError{Host: h.name, Path: path, User: h.user, Problem: SocketUnknown, Detail: Clean(refused.Message), Err: refused}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	res, err := h.runOn(ctx, l, Command{Argv: []string{"sh", "-c", diagnose, "nexops", path}})
+	res, err := h.runOn(ctx, l, Command{Argv: []string{"sh", "-c", diagnose, "nexops", path}}, nil)
 	if err != nil {
 		return e
 	}

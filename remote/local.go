@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
@@ -25,19 +26,10 @@ func (h localHost) Address() string { return LocalAddress }
 func (h localHost) Close() error    { return nil }
 
 func (h localHost) Run(ctx context.Context, cmd Command) (Result, error) {
-	prog := "command"
-	if len(cmd.Argv) > 0 {
-		prog = Clean(cmd.Argv[0])
+	c, fail, err := h.command(ctx, cmd)
+	if err != nil {
+		return Result{}, err
 	}
-	fail := func(err error) error { return fmt.Errorf("local %s: run %s: %w", h.name, prog, err) }
-	if err := checkCommand(cmd); err != nil {
-		return Result{}, fail(&notStarted{err})
-	}
-	if err := ctx.Err(); err != nil {
-		return Result{}, fail(&notStarted{err})
-	}
-	c := exec.CommandContext(ctx, cmd.Argv[0], cmd.Argv[1:]...) // #nosec G204 -- running what the caller planned is the purpose
-	c.Dir = ProcessOptions().expand(cmd.Dir)
 	if len(cmd.Env) > 0 {
 		c.Env = append(c.Environ(), envList(cmd.Env)...)
 	}
@@ -48,20 +40,43 @@ func (h localHost) Run(ctx context.Context, cmd Command) (Result, error) {
 	if err := c.Start(); err != nil {
 		return Result{}, fail(&notStarted{cause(err)})
 	}
-	err := c.Wait()
+	err = c.Wait()
 	if ctx.Err() != nil {
 		killGroup(c) // what the command left behind
 		return result(-1, stdout, stderr), fail(fmt.Errorf("stopped before its end: %w", context.Cause(ctx)))
 	}
-	code := c.ProcessState.ExitCode()
-	if sig, ok := signalOf(c.ProcessState); ok {
-		code = 128 + sig
-	}
+	code := exitCode(c.ProcessState)
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return result(code, stdout, stderr), fail(err)
 	}
 	return result(code, stdout, stderr), nil
+}
+
+// command is the call of a program on this machine, not yet begun, and how its errors are said.
+func (h localHost) command(ctx context.Context, cmd Command) (*exec.Cmd, func(error) error, error) {
+	prog := "command"
+	if len(cmd.Argv) > 0 {
+		prog = Clean(cmd.Argv[0])
+	}
+	fail := func(err error) error { return fmt.Errorf("local %s: run %s: %w", h.name, prog, err) }
+	if err := checkCommand(cmd); err != nil {
+		return nil, fail, fail(&notStarted{err})
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fail, fail(&notStarted{err})
+	}
+	c := exec.CommandContext(ctx, cmd.Argv[0], cmd.Argv[1:]...) // #nosec G204 -- running what the caller planned is the purpose
+	c.Dir = ProcessOptions().expand(cmd.Dir)
+	return c, fail, nil
+}
+
+// exitCode is the code a shell would give.
+func exitCode(s *os.ProcessState) int {
+	if sig, ok := signalOf(s); ok {
+		return 128 + sig
+	}
+	return s.ExitCode()
 }
 
 func (h localHost) Dial(ctx context.Context, network, address string) (net.Conn, error) {

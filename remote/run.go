@@ -18,12 +18,17 @@ func (h *sshHost) Run(ctx context.Context, cmd Command) (Result, error) {
 	var res Result
 	err := h.withLink(ctx, func(l *link) error {
 		var err error
-		res, err = h.runOn(ctx, l, cmd)
+		res, err = h.runOn(ctx, l, cmd, nil)
 		return err
 	})
 	if err == nil {
 		return res, nil
 	}
+	return res, h.runError(cmd, err)
+}
+
+// runError says what became of a command that has not ended with a code.
+func (h *sshHost) runError(cmd Command, err error) error {
 	var began *begunError
 	if !errors.As(err, &began) {
 		err = &notStarted{err}
@@ -31,7 +36,7 @@ func (h *sshHost) Run(ctx context.Context, cmd Command) (Result, error) {
 	if len(cmd.Argv) > 0 {
 		err = fmt.Errorf("run %s: %w", Clean(cmd.Argv[0]), err)
 	}
-	return res, h.fail(err)
+	return h.fail(err)
 }
 
 // begunError is a failure after the command was sent: it may have run.
@@ -40,8 +45,9 @@ type begunError struct{ err error }
 func (e *begunError) Error() string { return e.err.Error() }
 func (e *begunError) Unwrap() error { return e.err }
 
-// runOn runs a command on a connection. An error that is no begunError came before the command was sent.
-func (h *sshHost) runOn(ctx context.Context, l *link, cmd Command) (Result, error) {
+// runOn runs a command on a connection, on a terminal when there is one. An error that is no begunError
+// came before the command was sent.
+func (h *sshHost) runOn(ctx context.Context, l *link, cmd Command, tty *TTY) (Result, error) {
 	line, err := shellLine(cmd)
 	if err != nil {
 		return Result{}, err
@@ -56,7 +62,13 @@ func (h *sshHost) runOn(ctx context.Context, l *link, cmd Command) (Result, erro
 	if err != nil {
 		return Result{}, sessionError(err)
 	}
-	s := &session{h: h, l: l, ch: ch}
+	s := &session{h: h, l: l, ch: ch, tty: tty}
+	if tty != nil { // a terminal has one stream, and nothing of it is kept
+		s.stdout, s.stderr = newCapture(tty.Out, 0), newCapture(tty.Out, 0)
+		defer s.stdout.mute() // the terminal is somebody else's again
+		defer s.stderr.mute()
+		return s.run(ctx, line, tty.In)
+	}
 	s.stdout, s.stderr = newCapture(cmd.Stdout, maxOutput), newCapture(cmd.Stderr, maxOutput)
 	return s.run(ctx, line, cmd.Stdin)
 }
@@ -74,6 +86,7 @@ type session struct {
 	h              *sshHost
 	l              *link
 	ch             channel
+	tty            *TTY // nil: no terminal
 	stdout, stderr *capture
 	code           int
 	ended          bool // the host said how it ended
@@ -83,13 +96,7 @@ func (s *session) run(ctx context.Context, line string, stdin io.Reader) (Result
 	// What may block for as long as the connection lives has goroutines of its
 	// own; they end with the channel.
 	done, accepted := make(chan struct{}), make(chan error, 1)
-	ok := s.h.spawn(func() {
-		ok, err := s.ch.SendRequest("exec", true, ssh.Marshal(&struct{ Line string }{line}))
-		if err == nil && !ok {
-			err = errNoExec
-		}
-		accepted <- err
-	})
+	ok := s.h.spawn(func() { accepted <- s.ask(line) })
 	if !ok || !s.h.spawn(func() { s.follow(done) }) {
 		_ = s.ch.Close()
 		return Result{}, ErrClosed
@@ -98,7 +105,7 @@ func (s *session) run(ctx context.Context, line string, stdin io.Reader) (Result
 	case err := <-accepted:
 		if err != nil {
 			s.abandon()
-			if errors.Is(err, errNoExec) {
+			if errors.Is(err, errNoExec) || errors.Is(err, errNoTerminal) {
 				return Result{}, err
 			}
 			return Result{}, &begunError{s.lost(err)}
@@ -109,6 +116,9 @@ func (s *session) run(ctx context.Context, line string, stdin io.Reader) (Result
 		return result(-1, s.stdout, s.stderr), &begunError{s.l.cause}
 	}
 	s.feed(stdin)
+	if s.tty != nil {
+		s.h.spawn(func() { s.resize(done) })
+	}
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -119,6 +129,23 @@ func (s *session) run(ctx context.Context, line string, stdin io.Reader) (Result
 		return result(-1, s.stdout, s.stderr), &begunError{s.lost(errors.New("the session ended without saying how the command did"))}
 	}
 	return result(s.code, s.stdout, s.stderr), nil
+}
+
+// ask sends the command, after the wish for a terminal when there is one.
+func (s *session) ask(line string) error {
+	if s.tty != nil {
+		if err := s.terminal(); err != nil {
+			return err
+		}
+	}
+	ok, err := s.ch.SendRequest("exec", true, ssh.Marshal(&struct{ Line string }{line}))
+	if err == nil && !ok {
+		return errNoExec
+	}
+	if err != nil {
+		return fmt.Errorf("send the command: %w", err)
+	}
+	return nil
 }
 
 var errNoExec = errors.New("the host refused to run the command")
@@ -176,6 +203,10 @@ func (s *session) feed(stdin io.Reader) {
 
 // cancel asks the command to end, and stops waiting when it does not.
 func (s *session) cancel(ctx context.Context, done <-chan struct{}) (Result, error) {
+	if s.tty != nil {
+		s.abandon() // the host hangs up what runs on the terminal: a shell would ignore TERM
+		return Result{Code: -1}, &begunError{fmt.Errorf("the terminal was taken away: %w", context.Cause(ctx))}
+	}
 	s.h.spawn(func() {
 		_, _ = s.ch.SendRequest("signal", false, ssh.Marshal(&struct{ Name string }{"TERM"}))
 	})
