@@ -94,6 +94,8 @@ type Intent struct {
 	Args    map[string]string // action's own: "to" = "0.4.1"
 	Who     string            // "ana@laptop"
 	Why     string
+	// RollbackOf is the plan that this takes back without anybody having been asked; "" for what people want.
+	RollbackOf string
 }
 
 // Words say an intent in a few words: "redeploy ai to 0.4.1".
@@ -243,6 +245,7 @@ type Event struct {
 	Err     string
 	Outcome Outcome  // of EventEnded
 	Reasons []string // of EventEnded: why it is not good
+	Next    *Next    // of EventEnded: what follows by itself; nil is nothing
 }
 
 // The streams of outputs that are no process's own.

@@ -50,6 +50,7 @@ type PlanRecord struct {
 	Services    []string          `json:"services"` // "ai"
 	Who         string            `json:"who"`
 	Why         string            `json:"why,omitempty"`
+	RollbackOf  string            `json:"rollback_of,omitempty"` // the plan that this automatic rollback takes back
 	Args        map[string]string `json:"args,omitempty"`
 	Made        time.Time         `json:"made"`
 	Confirm     Confirm           `json:"confirm"` // what was asked for, and given
@@ -124,7 +125,7 @@ type TornRecord struct {
 func planRecord(p *Plan, confirm Confirm, r *Redactor) *PlanRecord {
 	rec := &PlanRecord{
 		Action: p.Intent.Action, Title: r.Text(p.Title), Environment: p.Environment,
-		Services: []string{}, Who: p.Intent.Who, Why: r.Text(p.Intent.Why), Args: redactArgs(p.Intent.Args, r),
+		Services: []string{}, Who: p.Intent.Who, Why: r.Text(p.Intent.Why), RollbackOf: p.Intent.RollbackOf, Args: redactArgs(p.Intent.Args, r),
 		Made: p.Made.UTC(), Confirm: confirm,
 		Moves: []MoveRecord{}, Risks: r.texts(p.Risks), Checks: []CheckRecord{}, Steps: []StepRecord{},
 	}

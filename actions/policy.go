@@ -62,6 +62,8 @@ type Policy struct {
 type EnvironmentPolicy struct {
 	Confirm  Confirm // "" is ConfirmType: who says nothing gets the careful one
 	ReadOnly bool    // no action is possible
+	// AutoRollback has a change that turns out badly while it is watched taken back without asking.
+	AutoRollback bool
 }
 
 // Required is what a plan's environment and action ask for. An environment

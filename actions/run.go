@@ -16,7 +16,8 @@ type run struct {
 	p       *Plan
 	s       *stream
 	held    Held
-	mutated bool // a mutating step has begun
+	mutated bool       // a mutating step has begun
+	trip    *tripWorld // nil: it is not rolled back by itself
 }
 
 // verdict is how a run ended.
@@ -25,8 +26,9 @@ type verdict struct {
 	reasons []string
 }
 
-// live is the whole life of a plan: lock, steps, verify, unlock, and the last word.
-func (x *run) live(ctx context.Context) {
+// live is the whole life of a plan: lock, steps, verify, unlock, and the last word. It gives what
+// follows by itself, nil for nothing.
+func (x *run) live(ctx context.Context) *Next {
 	v := x.guarded(ctx)
 	if x.held != nil {
 		rctx, cancel := releaseContext(ctx)
@@ -38,10 +40,12 @@ func (x *run) live(ctx context.Context) {
 	if err := x.s.flush(); err != nil {
 		v.reasons = append(v.reasons, "the record is not whole: "+oneLine(err.Error()))
 	}
-	x.send(Event{Kind: EventEnded, Step: -1, Outcome: v.outcome, Reasons: v.reasons})
+	next := x.follow(&v)
+	x.send(Event{Kind: EventEnded, Step: -1, Outcome: v.outcome, Reasons: v.reasons, Next: next})
 	if err := x.s.flush(); err != nil {
 		x.r.Log.Error("outcome not on record", "plan", x.p.ID, "err", err)
 	}
+	return next
 }
 
 // guarded turns a panic of the engine or of a verification into an outcome.
@@ -266,7 +270,7 @@ func (x *run) verify(ctx context.Context, before []string) verdict {
 	}
 	x.send(Event{Kind: EventVerifying, Step: -1})
 	x.r.World.Poke()
-	o, reasons := x.p.Verify(ctx, x.r.World, func(line string) {
+	o, reasons := x.p.Verify(ctx, x.world(), func(line string) {
 		x.send(Event{Kind: EventOutput, Step: -1, Stream: StreamVerify, Text: line})
 	})
 	all := append([]string(nil), before...)

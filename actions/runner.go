@@ -24,6 +24,8 @@ type RunnerOptions struct {
 	Redact  *Redactor // nil: by key names only
 	Log     *slog.Logger
 	Timing  Timing
+	// Planner plans what the Runner does by itself, an automatic rollback; nil: it does nothing by itself.
+	Planner func(ctx context.Context, snap *fleet.Snapshot, intent Intent) (*Plan, error)
 }
 
 // Timing is the patience of a Runner. Zero means the default.
@@ -106,11 +108,17 @@ func (r *Runner) Run(ctx context.Context, p *Plan, c Confirmation) (<-chan Event
 		r.recordRefusal(p, err)
 		return nil, err
 	}
+	need, _ := r.Required(p)
+	return r.start(ctx, p, need)
+}
+
+// start begins a plan that was checked and confirmed.
+func (r *Runner) start(ctx context.Context, p *Plan, how Confirm) (<-chan Event, error) {
 	if err := r.reserve(p); err != nil {
 		r.recordRefusal(p, err)
 		return nil, err
 	}
-	done, err := r.open(p)
+	done, err := r.open(p, how)
 	if err != nil {
 		r.free(p)
 		r.runs.Done()
@@ -125,23 +133,30 @@ func (r *Runner) Run(ctx context.Context, p *Plan, c Confirmation) (<-chan Event
 	go func() { // owned by runs: Wait waits for it
 		defer r.runs.Done()
 		defer cancel()
-		defer done()
-		defer r.free(p)
-		defer s.end()
-		(&run{r: r, p: p, s: s}).live(rctx)
+		defer r.forget(p)
+		if next := r.alone(rctx, p, s, done); next != nil {
+			r.rollBack(rctx, ctx, p, next)
+		}
 	}()
 	return s.out, nil
 }
 
+// alone runs a plan to its end and gives its services free. What follows by itself is for the caller.
+func (r *Runner) alone(ctx context.Context, p *Plan, s *stream, done func()) *Next {
+	defer done()
+	defer r.free(p)
+	defer s.end()
+	return (&run{r: r, p: p, s: s}).live(ctx)
+}
+
 // open puts the plan on record and marks it as running.
-func (r *Runner) open(p *Plan) (done func(), err error) {
+func (r *Runner) open(p *Plan, how Confirm) (done func(), err error) {
 	done, err = r.Journal.begin(p.ID)
 	if err != nil {
 		return nil, err
 	}
-	need, _ := r.Required(p)
 	_, err = r.Journal.Append(Entry{
-		At: r.Now(), Kind: EntryPlan, Plan: p.ID, Console: r.console, Record: planRecord(p, need, r.Redact),
+		At: r.Now(), Kind: EntryPlan, Plan: p.ID, Console: r.console, Record: planRecord(p, how, r.Redact),
 	})
 	if err != nil {
 		done()
@@ -152,6 +167,26 @@ func (r *Runner) open(p *Plan) (done func(), err error) {
 
 // check gives the first reason not to run a plan.
 func (r *Runner) check(p *Plan, c Confirmation) error {
+	if err := r.possible(p); err != nil {
+		return err
+	}
+	need, phrase := r.Required(p)
+	if err := confirmed(need, phrase, c); err != nil {
+		return refuse(RefusedConfirmation, err.Error())
+	}
+	return r.checkFresh(p)
+}
+
+// allowed is check for what the policy itself has confirmed.
+func (r *Runner) allowed(p *Plan) error {
+	if err := r.possible(p); err != nil {
+		return err
+	}
+	return r.checkFresh(p)
+}
+
+// possible gives the first reason not to run a plan, whoever has confirmed it.
+func (r *Runner) possible(p *Plan) error {
 	if text := r.Policy.forbidden(p.Environment, p.Intent.Action); text != "" {
 		return refuse(RefusedForbidden, text)
 	}
@@ -166,11 +201,7 @@ func (r *Runner) check(p *Plan, c Confirmation) error {
 			return refuse(RefusedPreflight, fmt.Sprintf("step %d, %s, cannot be run", i+1, s.Name))
 		}
 	}
-	need, phrase := r.Required(p)
-	if err := confirmed(need, phrase, c); err != nil {
-		return refuse(RefusedConfirmation, err.Error())
-	}
-	return r.checkFresh(p)
+	return nil
 }
 
 // checkFresh refuses a plan that is old, or of a world that is gone.
@@ -219,10 +250,16 @@ func (r *Runner) reserve(p *Plan) error {
 func (r *Runner) free(p *Plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.cancel, p.ID)
 	for _, key := range p.locked() {
 		delete(r.busy, key)
 	}
+}
+
+// forget takes a plan out of those under way.
+func (r *Runner) forget(p *Plan) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.cancel, p.ID)
 }
 
 // recordRefusal leaves a trace of what was wanted and not done. That it cannot be written changes nothing.

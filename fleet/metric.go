@@ -10,6 +10,7 @@ const (
 	MetricRPS         MetricName = "rps"          // requests per second
 	MetricErrorRatio  MetricName = "error_ratio"  // 0..1 of requests; no value when there is no traffic
 	MetricP95         MetricName = "p95"          // seconds
+	MetricP99         MetricName = "p99"          // seconds
 	MetricCPU         MetricName = "cpu"          // cores
 	MetricMemory      MetricName = "memory"       // bytes, working set
 	MetricMemoryRatio MetricName = "memory_ratio" // 0..1 of the limit

@@ -38,7 +38,7 @@ func combiner(name MetricName) combine {
 		return func(a, b float64) float64 { return a + b }
 	case MetricUp, MetricProbe:
 		return math.Min
-	case MetricErrorRatio, MetricP95, MetricMemoryRatio:
+	case MetricErrorRatio, MetricP95, MetricP99, MetricMemoryRatio:
 		return math.Max
 	default:
 		return math.Max
@@ -122,7 +122,7 @@ func foldSeries(a, b Series, fold combine) Series {
 // noTraffic says of a ratio or latency without a newest sample why it has none.
 func noTraffic(ms map[MetricName]Metric) {
 	rps, known := ms[MetricRPS]
-	for _, name := range []MetricName{MetricErrorRatio, MetricP95} {
+	for _, name := range []MetricName{MetricErrorRatio, MetricP95, MetricP99} {
 		m, ok := ms[name]
 		if !ok || m.Has {
 			continue

@@ -11,7 +11,7 @@ import (
 // metricNames are the metrics the service has: those the eye looks for first, then the rest by name.
 func metricNames(s *fleet.Service) []fleet.MetricName {
 	first := []fleet.MetricName{
-		fleet.MetricErrorRatio, fleet.MetricRPS, fleet.MetricP95, fleet.MetricLogErrors,
+		fleet.MetricErrorRatio, fleet.MetricRPS, fleet.MetricP95, fleet.MetricP99, fleet.MetricLogErrors,
 		fleet.MetricCPU, fleet.MetricMemory, fleet.MetricMemoryRatio, fleet.MetricProbe, fleet.MetricUp,
 	}
 	rank := map[fleet.MetricName]int{}

@@ -35,7 +35,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Environ  []string      // of the git program; nil is this process's
 	Look     time.Duration // how often a verification looks; 0 is 200 ms
-	Verify   verify.Config // zero is verify.DefaultConfig
+	Verify   verify.Config
 }
 
 type action struct {
@@ -52,9 +52,6 @@ func New(cfg Config, deps Deps) actions.Action {
 	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
-	}
-	if deps.Verify.Soak == 0 {
-		deps.Verify = verify.DefaultConfig()
 	}
 	if deps.Environ == nil {
 		deps.Environ = os.Environ()

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 type baseline struct {
 	prefix  string // "ai: " when several services are compared
 	limits  Limits
+	targets Targets
 	figures map[fleet.MetricName]figure
 }
 
@@ -24,17 +26,30 @@ type figure struct {
 	usual  float64 // what it was in its good times of the last hour
 	latest float64 // what it was when the plan was made
 	limit  float64 // above it, it is worse
+	never  bool    // a check that never succeeded
 }
 
 // watched are the metrics that are compared. Health and restarts are not metrics: they come from the engine.
 func watched() []fleet.MetricName {
-	return []fleet.MetricName{fleet.MetricErrorRatio, fleet.MetricP95, fleet.MetricLogErrors}
+	return []fleet.MetricName{
+		fleet.MetricErrorRatio, fleet.MetricP95, fleet.MetricP99, fleet.MetricLogErrors, fleet.MetricMemoryRatio,
+		fleet.MetricProbe, fleet.MetricUp,
+	}
+}
+
+// check reports whether a metric is 0 or 1, and 1 is well.
+func check(name fleet.MetricName) bool { return name == fleet.MetricProbe || name == fleet.MetricUp }
+
+// ofRequests reports whether a metric has no number without traffic.
+func ofRequests(name fleet.MetricName) bool {
+	return name == fleet.MetricErrorRatio || name == fleet.MetricP95 || name == fleet.MetricP99
 }
 
 // baselineOf reads the figures before. The usual value is that of the better quarter of the last
 // hour: what runs now is most likely bad, which is why somebody redeploys.
-func baselineOf(snap *fleet.Snapshot, key fleet.ServiceKey, several bool, limits Limits) baseline {
-	b := baseline{limits: limits, figures: map[fleet.MetricName]figure{}}
+func baselineOf(snap *fleet.Snapshot, key fleet.ServiceKey, several bool, set Settings) baseline {
+	limits := set.Limits
+	b := baseline{limits: limits, targets: set.Targets, figures: map[fleet.MetricName]figure{}}
 	if several {
 		b.prefix = key.Name + ": "
 	}
@@ -56,9 +71,15 @@ func baselineOf(snap *fleet.Snapshot, key fleet.ServiceKey, several bool, limits
 			f.usual = f.latest
 		}
 		f.limit = limitOf(name, f.usual, limits)
+		f.never = check(name) && f.had && !math.IsNaN(f.latest) && !ever(m.Series.Values, f.latest)
 		b.figures[name] = f
 	}
 	return b
+}
+
+// ever reports whether a check has succeeded in the last hour.
+func ever(values []float64, latest float64) bool {
+	return latest >= 1 || slices.ContainsFunc(values, func(v float64) bool { return v >= 1 })
 }
 
 // quartile is the value that a quarter of the numbers stays under; NaN when there is none.
@@ -78,12 +99,13 @@ func quartile(values []float64) float64 {
 }
 
 // limitOf is how high a figure may be: about twice the usual, with room for noise, and never above the
-// configured limits.
+// configured limits. Memory is bounded by those alone.
 func limitOf(name fleet.MetricName, usual float64, l Limits) float64 {
 	const (
 		twice      = 2
 		noErrors   = 0.01 // of requests
 		noiseP95   = 0.25 // seconds
+		noiseP99   = 0.5  // seconds
 		noiseLines = 10   // error lines a minute
 	)
 	if math.IsNaN(usual) {
@@ -91,16 +113,24 @@ func limitOf(name fleet.MetricName, usual float64, l Limits) float64 {
 	}
 	switch name {
 	case fleet.MetricErrorRatio:
-		return math.Min(math.Max(twice*usual, noErrors), l.ErrorRatio)
+		return capped(math.Max(twice*usual, noErrors), l.ErrorRatio)
 	case fleet.MetricP95:
-		limit := math.Max(twice*usual, usual+noiseP95)
-		if l.P95 > 0 {
-			limit = math.Min(limit, time.Duration(l.P95).Seconds())
-		}
-		return limit
+		return capped(math.Max(twice*usual, usual+noiseP95), time.Duration(l.P95).Seconds())
+	case fleet.MetricP99:
+		return capped(math.Max(twice*usual, usual+noiseP99), time.Duration(l.P99).Seconds())
+	case fleet.MetricMemoryRatio:
+		return capped(math.Inf(1), l.Memory)
 	default:
-		return math.Max(twice*usual, usual+noiseLines)
+		return capped(math.Max(twice*usual, usual+noiseLines), l.LogErrors)
 	}
+}
+
+// capped is the lower of two bounds; the second says nothing when it is 0.
+func capped(limit, most float64) float64 {
+	if most > 0 {
+		return math.Min(limit, most)
+	}
+	return limit
 }
 
 // comparison is the figures after against those before.
@@ -135,6 +165,9 @@ func (b baseline) figuresNow(snap *fleet.Snapshot, key fleet.ServiceKey, up, now
 		return c // that it is gone is said by its views
 	}
 	for _, name := range watched() {
+		if name == fleet.MetricMemoryRatio && b.limits.Memory <= 0 {
+			continue // nobody bounds it
+		}
 		before, known := b.figures[name]
 		m, ok := svc.Metrics[name]
 		if !known && !ok {
@@ -151,15 +184,20 @@ func (b baseline) figuresNow(snap *fleet.Snapshot, key fleet.ServiceKey, up, now
 			c.without(name, m, before)
 			continue
 		}
+		if check(name) {
+			c.checked(name, m, before)
+			continue
+		}
 		limit := before.limit
 		if !known {
 			limit = limitOf(name, math.NaN(), b.limits)
 		}
-		c.words = append(c.words, fmt.Sprintf("%s %s", nameOf(name), value(name, m.Latest)))
-		if m.Latest > limit {
-			c.worse = append(c.worse, worseWords(name, m.Latest, before, limit))
+		c.figure(name, m.Latest, before, limit)
+		if target := b.target(name); target > 0 && m.Latest > target && m.Latest <= limit {
+			c.notes = append(c.notes, fmt.Sprintf("%s %s, the target is %s", nameOf(name), value(name, m.Latest), value(name, target)))
 		}
 	}
+	c.cpu(svc, b.limits.CPU)
 	if len(c.words) == 0 {
 		c.words = []string{"no metrics"}
 		c.notes = []string{"no metrics: health and restarts decided"}
@@ -167,12 +205,81 @@ func (b baseline) figuresNow(snap *fleet.Snapshot, key fleet.ServiceKey, up, now
 	return c
 }
 
+// figure takes in one that has a number.
+func (c *comparison) figure(name fleet.MetricName, latest float64, before figure, limit float64) {
+	c.words = append(c.words, fmt.Sprintf("%s %s", nameOf(name), value(name, latest)))
+	if latest > limit {
+		c.worse = append(c.worse, worseWords(name, latest, before, limit))
+	}
+}
+
+// checked takes in a check from outside. One that never succeeded before says nothing of what was done.
+func (c *comparison) checked(name fleet.MetricName, m fleet.Metric, before figure) {
+	if m.Latest >= 1 {
+		if name == fleet.MetricProbe {
+			c.words = append(c.words, "probe ok")
+		}
+		return
+	}
+	text := nameOf(name)
+	if d := remote.Clean(m.Note); d != "" {
+		text += ": " + d
+	}
+	c.words = append(c.words, text)
+	if before.never {
+		c.notes = append(c.notes, text+", as it did before")
+		return
+	}
+	c.worse = append(c.worse, text)
+}
+
+// cpu compares the cores in use with those that the instances may use.
+func (c *comparison) cpu(svc *fleet.Service, most float64) {
+	m, ok := svc.Metrics[fleet.MetricCPU]
+	if most <= 0 || !ok || !m.Has {
+		return
+	}
+	limit := 0.0
+	for _, in := range svc.Instances {
+		if in.State == fleet.StateRunning && !in.OneOff {
+			if in.Limits.CPU <= 0 {
+				return
+			}
+			limit += in.Limits.CPU
+		}
+	}
+	if limit <= 0 {
+		return
+	}
+	c.words = append(c.words, "cpu "+fleet.Percent(m.Latest/limit))
+	if m.Latest/limit > most {
+		c.worse = append(c.worse, fmt.Sprintf("cpu %s of limit > %s", fleet.Percent(m.Latest/limit), fleet.Percent(most)))
+	}
+}
+
+// target is what a figure should stay under; 0 when there is none.
+func (b baseline) target(name fleet.MetricName) float64 {
+	switch name {
+	case fleet.MetricErrorRatio:
+		return b.targets.ErrorRatio
+	case fleet.MetricP95:
+		return time.Duration(b.targets.P95).Seconds()
+	case fleet.MetricP99:
+		return time.Duration(b.targets.P99).Seconds()
+	default:
+		return 0
+	}
+}
+
 // without takes in a figure that has no number. No traffic is said, and counts neither way; figures of requests
 // that were there and are gone while there is traffic cannot be compared.
 func (c *comparison) without(name fleet.MetricName, m fleet.Metric, before figure) {
+	if name == fleet.MetricMemoryRatio || (check(name) && !before.had) {
+		return
+	}
 	note := fmt.Sprintf("%s: %s", nameOf(name), orElse(remote.Clean(m.Note), "no data"))
 	c.words = append(c.words, note)
-	if before.had && name != fleet.MetricLogErrors && !strings.Contains(m.Note, "no traffic") {
+	if before.had && ofRequests(name) && !strings.Contains(m.Note, "no traffic") {
 		c.unseen = append(c.unseen, note)
 		return
 	}
@@ -214,6 +321,12 @@ func nameOf(name fleet.MetricName) string {
 		return "p95"
 	case fleet.MetricLogErrors:
 		return "log errors"
+	case fleet.MetricMemoryRatio:
+		return "memory"
+	case fleet.MetricProbe:
+		return "probe fails"
+	case fleet.MetricUp:
+		return "metrics cannot be scraped"
 	default:
 		return string(name)
 	}
@@ -221,9 +334,9 @@ func nameOf(name fleet.MetricName) string {
 
 func value(name fleet.MetricName, v float64) string {
 	switch name {
-	case fleet.MetricErrorRatio:
+	case fleet.MetricErrorRatio, fleet.MetricMemoryRatio:
 		return fleet.Percent(v)
-	case fleet.MetricP95:
+	case fleet.MetricP95, fleet.MetricP99:
 		return fleet.Seconds(v)
 	default:
 		return fleet.Rate(v) + "/min"

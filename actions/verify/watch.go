@@ -53,6 +53,7 @@ type state struct {
 	blind   map[string]time.Time // place that cannot be seen, since when
 	ill     time.Time            // since when a health check fails
 	bad     []string             // what went wrong while it was watched
+	trip    *tripwire            // nil: nothing is rolled back by itself
 }
 
 // New makes a Watch with the plan, and notes how the services do by the snapshot of the plan.
@@ -72,7 +73,7 @@ func New(set Settings, deps Deps, snap *fleet.Snapshot, what string, expect ...E
 	for _, e := range expect {
 		w.places = append(w.places, newPlace(snap, e, several))
 		if _, ok := w.before[e.Service]; !ok {
-			w.before[e.Service] = baselineOf(snap, e.Service, several, set.Limits)
+			w.before[e.Service] = baselineOf(snap, e.Service, several, set)
 		}
 	}
 	return w
@@ -111,6 +112,9 @@ func (w *Watch) Verify(ctx context.Context, world actions.World, say func(line s
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state = &state{world: world, say: say, began: w.deps.Now(), blind: map[string]time.Time{}}
+	if rb, ok := world.(actions.RollsBack); ok {
+		w.trip = newTripwire(w.set.Rollback, rb)
+	}
 	tick := time.NewTicker(w.deps.Look)
 	defer tick.Stop()
 	poked := w.began
@@ -156,6 +160,10 @@ func (w *Watch) look(snap *fleet.Snapshot) (o actions.Outcome, reasons []string,
 		}
 		w.progress(now, "waiting for new facts of "+strings.Join(v.names(func(h hostView) bool { return !h.fresh }), ", "))
 		return "", nil, false
+	}
+	if reason := w.tripped(snap, v, now); reason != "" {
+		w.trip.to.RollBack(reason)
+		return actions.OutcomeDegraded, append(w.bad, reason), true
 	}
 	if o, reasons := w.clear(v, now); o != "" {
 		return o, reasons, true

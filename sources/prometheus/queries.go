@@ -26,7 +26,8 @@ func plan(cfg *Config, deps sources.Deps) []query {
 	list := []query{
 		{name: fleet.MetricRPS, unit: fleet.UnitPerSecond, merge: sources.MergeSum, text: b.rps()},
 		{name: fleet.MetricErrorRatio, unit: fleet.UnitRatio, merge: sources.MergeMax, text: b.errorRatio()},
-		{name: fleet.MetricP95, unit: fleet.UnitSeconds, merge: sources.MergeMax, text: b.p95()},
+		{name: fleet.MetricP95, unit: fleet.UnitSeconds, merge: sources.MergeMax, text: b.quantile("0.95")},
+		{name: fleet.MetricP99, unit: fleet.UnitSeconds, merge: sources.MergeMax, text: b.quantile("0.99")},
 		{name: fleet.MetricCPU, unit: fleet.UnitCores, merge: sources.MergeSum, text: b.cpu()},
 		{name: fleet.MetricMemory, unit: fleet.UnitBytes, merge: sources.MergeSum, text: b.memory()},
 		{name: fleet.MetricMemoryRatio, unit: fleet.UnitRatio, merge: sources.MergeMax, text: b.memoryRatio()},
@@ -133,12 +134,13 @@ func (b *builder) withStatus(r requests, d dialect, matcher string) string {
 	return strings.Join(parts, " or ")
 }
 
-func (b *builder) p95() string {
+// quantile is below which so much of the requests stayed.
+func (b *builder) quantile(q string) string {
 	var parts []string
 	for _, r := range worlds() {
 		d := b.of(r)
 		d.keep = []string{"le"}
-		parts = append(parts, "histogram_quantile(0.95, "+d.group("sum", b.rate(r.histogram, d.match))+")")
+		parts = append(parts, "histogram_quantile("+q+", "+d.group("sum", b.rate(r.histogram, d.match))+")")
 	}
 	return strings.Join(parts, "\nor\n")
 }
