@@ -27,19 +27,21 @@ const (
 // `,"sha256":"..."` cut out, and "prev" is the "sha256" of the entry before, over
 // the borders of files; it is empty in the first entry of all.
 type Entry struct {
-	V       int            `json:"v"`
-	Seq     uint64         `json:"seq"` // 1, 2, 3... through all files
-	At      time.Time      `json:"at"`
-	Kind    EntryKind      `json:"kind"`
-	Plan    string         `json:"plan,omitempty"`   // the plan's id
-	Console string         `json:"console"`          // which process wrote it: "ana@laptop 4711"
-	Text    string         `json:"text,omitempty"`   // of a note or a refusal
-	Record  *PlanRecord    `json:"record,omitempty"` // of a plan: intent, checks and exact argv
-	Event   *EventRecord   `json:"event,omitempty"`
-	Outcome *OutcomeRecord `json:"outcome,omitempty"`
-	Torn    *TornRecord    `json:"torn,omitempty"`
-	Prev    string         `json:"prev"`
-	SHA256  string         `json:"sha256,omitempty"`
+	V       int       `json:"v"`
+	Seq     uint64    `json:"seq"` // 1, 2, 3... through all files
+	At      time.Time `json:"at"`
+	Kind    EntryKind `json:"kind"`
+	Plan    string    `json:"plan,omitempty"` // the plan's id
+	Console string    `json:"console"`        // which process wrote it: "ana@laptop 4711"
+	Text    string    `json:"text,omitempty"` // of a note or a refusal
+	// RollbackOf is, of a plan that is an automatic rollback, the plan that it takes back.
+	RollbackOf string         `json:"rollback_of,omitempty"`
+	Record     *PlanRecord    `json:"record,omitempty"` // of a plan: intent, checks and exact argv
+	Event      *EventRecord   `json:"event,omitempty"`
+	Outcome    *OutcomeRecord `json:"outcome,omitempty"`
+	Torn       *TornRecord    `json:"torn,omitempty"`
+	Prev       string         `json:"prev"`
+	SHA256     string         `json:"sha256,omitempty"`
 }
 
 // PlanRecord is a plan as it was confirmed.
@@ -50,7 +52,6 @@ type PlanRecord struct {
 	Services    []string          `json:"services"` // "ai"
 	Who         string            `json:"who"`
 	Why         string            `json:"why,omitempty"`
-	RollbackOf  string            `json:"rollback_of,omitempty"` // the plan that this automatic rollback takes back
 	Args        map[string]string `json:"args,omitempty"`
 	Made        time.Time         `json:"made"`
 	Confirm     Confirm           `json:"confirm"` // what was asked for, and given
@@ -125,7 +126,7 @@ type TornRecord struct {
 func planRecord(p *Plan, confirm Confirm, r *Redactor) *PlanRecord {
 	rec := &PlanRecord{
 		Action: p.Intent.Action, Title: r.Text(p.Title), Environment: p.Environment,
-		Services: []string{}, Who: p.Intent.Who, Why: r.Text(p.Intent.Why), RollbackOf: p.Intent.RollbackOf, Args: redactArgs(p.Intent.Args, r),
+		Services: []string{}, Who: p.Intent.Who, Why: r.Text(p.Intent.Why), Args: redactArgs(p.Intent.Args, r),
 		Made: p.Made.UTC(), Confirm: confirm,
 		Moves: []MoveRecord{}, Risks: r.texts(p.Risks), Checks: []CheckRecord{}, Steps: []StepRecord{},
 	}

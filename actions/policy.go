@@ -174,6 +174,7 @@ func confirmed(need Confirm, phrase string, c Confirmation) error {
 		return fmt.Errorf("not confirmed: what was typed is not %s", phrase)
 	case ConfirmNever:
 		return errors.New("not allowed from this console")
+	case ConfirmPolicy: // not asked of anybody
 	}
 	return fmt.Errorf("not confirmed: %q is no way to confirm", string(need))
 }

@@ -156,7 +156,7 @@ func (r *Runner) open(p *Plan, how Confirm) (done func(), err error) {
 		return nil, err
 	}
 	_, err = r.Journal.Append(Entry{
-		At: r.Now(), Kind: EntryPlan, Plan: p.ID, Console: r.console, Record: planRecord(p, how, r.Redact),
+		At: r.Now(), Kind: EntryPlan, Plan: p.ID, Console: r.console, RollbackOf: p.Intent.RollbackOf, Record: planRecord(p, how, r.Redact),
 	})
 	if err != nil {
 		done()

@@ -209,6 +209,19 @@ func (l *life) run(r Runner, p *actions.Plan, c actions.Confirmation) tea.Cmd {
 	})
 }
 
+// follow waits for what the runner does by itself after a plan.
+func (l *life) follow(n *actions.Next) tea.Cmd {
+	return l.do(func() tea.Msg {
+		p, events, err := n.Wait(l.ctx)
+		if err == nil {
+			l.mu.Lock()
+			l.events = events
+			l.mu.Unlock()
+		}
+		return runStartedMsg{p, events, err}
+	})
+}
+
 // eventBatch bounds how many events are shown at once; the rest comes with the next message.
 const eventBatch = 512
 

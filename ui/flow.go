@@ -181,6 +181,10 @@ func (m *Model) started(msg runStartedMsg) tea.Cmd {
 		}
 	}
 	f.stage = flowIdle
+	if msg.plan == nil && f.run != nil { // of an automatic rollback there is not even a plan
+		f.run.reasons = append(f.run.reasons, msg.err.Error())
+		return m.toast(tokCrit, msg.err.Error())
+	}
 	return m.toast(tokCrit, "not started: "+msg.err.Error())
 }
 
@@ -199,6 +203,10 @@ func (m *Model) events(msg eventsMsg) tea.Cmd {
 	r.close(m.o.Now())
 	m.o.Poke()
 	m.view.fetched.journal = fleet.ServiceKey{} // it has grown
+	if r.next != nil {
+		m.flow.stage = flowStarting
+		return m.life.follow(r.next)
+	}
 	if m.view.run {
 		return nil
 	}

@@ -20,13 +20,19 @@ type runView struct {
 	steps   []stepState
 	note    string   // lock, watching: what it is at now
 	watch   []string // what the watching says
+	ending
+	ended  bool
+	scroll scroller
+	free   bool // scrolled by hand: no longer at the end
+	whole  bool // every line in full
+	seen   bool // its end has been looked at
+}
+
+// ending is how an action ended.
+type ending struct {
 	outcome actions.Outcome
 	reasons []string
-	ended   bool
-	scroll  scroller
-	free    bool // scrolled by hand: no longer at the end
-	whole   bool // every line in full
-	seen    bool // its end has been looked at
+	next    *actions.Next // what follows by itself
 }
 
 // stepState is one step and what came of it.
@@ -65,7 +71,7 @@ func (r *runView) add(e actions.Event) {
 			r.watch = append(r.watch, e.Text)
 		}
 	case actions.EventEnded:
-		r.outcome, r.reasons, r.endedAt = e.Outcome, e.Reasons, e.At
+		r.outcome, r.reasons, r.endedAt, r.next = e.Outcome, e.Reasons, e.At, e.Next
 		if e.Err != "" {
 			r.reasons = append(append([]string{}, r.reasons...), e.Err)
 		}
@@ -140,6 +146,9 @@ func (r *runView) Update(k tea.KeyPressMsg, keys *KeyMap, now time.Time, w, h in
 // content is all of it.
 func (r *runView) content(now time.Time, w int) []line {
 	var out []line
+	if r.plan.Intent.RollbackOf != "" {
+		out = append(out, hangingLine(ln(bold(tokWarn, "▲ by itself  ")), ln(sp(tokText, r.plan.Intent.Why)), w)...)
+	}
 	for i := range r.plan.Steps {
 		out = append(out, r.stepLines(i, now, w)...)
 	}
@@ -253,7 +262,11 @@ func (r *runView) stepLines(i int, now time.Time, w int) []line {
 func (r *runView) verdict(w int) []line {
 	mark, tok := outcomeMark(r.outcome)
 	out := []line{ln(bold(tok, mark+" "+string(r.outcome)), sp(tokDim, " after "+age(r.elapsed(time.Time{})))).truncate(w)}
-	for _, reason := range r.reasons {
+	reasons := r.reasons
+	if r.plan.Intent.RollbackOf != "" {
+		reasons = append([]string{"by itself: " + r.plan.Intent.Why}, reasons...)
+	}
+	for _, reason := range reasons {
 		out = append(out, hangingLine(ln(sp(tok, "  └ ")), ln(sp(tokText, reason)), w)...)
 	}
 	if r.plan.Undo != nil {

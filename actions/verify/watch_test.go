@@ -61,6 +61,18 @@ func (e *estate) Latest() *fleet.Snapshot {
 	return snap
 }
 
+// figure sets what a metric of ai is now.
+func (e *estate) figure(name fleet.MetricName, v float64) {
+	if e.metrics[ai] == nil {
+		e.metrics[ai] = map[fleet.MetricName]fleet.Metric{}
+	}
+	e.metrics[ai][name] = metric(v)
+}
+
+func metric(latest float64, values ...float64) fleet.Metric {
+	return fleet.Metric{Latest: latest, Has: true, Series: fleet.Series{Values: values}}
+}
+
 func quick() Settings {
 	c := DefaultConfig()
 	s := c.For("prod")
@@ -164,8 +176,9 @@ func TestConfig(t *testing.T) {
 	if errs := c.Validate(); len(errs) > 0 {
 		t.Errorf("the default is refused: %v", errs)
 	}
-	c.Soak, c.Start, c.Limits.ErrorRatio = 0, remote.Duration(2*time.Hour), 3
-	if errs := c.Validate(); len(errs) != 3 {
+	c.Soak, c.Start, c.Limits.ErrorRatio, c.Preset = remote.Duration(time.Millisecond), remote.Duration(2*time.Hour), 3, "x"
+	c.Env = map[string]Rules{"prod": {Rollback: Triggers{HealthFailures: -1, HealthEvery: 1}, Limits: Limits{LogErrors: -1}}}
+	if errs := c.Validate(); len(errs) != 7 || !strings.HasPrefix(errs[0].Error(), "preset: ") || !strings.HasPrefix(errs[6].Error(), "env.prod.auto_rollback.health_every: ") {
 		t.Errorf("found %d mistakes: %v", len(errs), errs)
 	}
 	s := c.For("prod").With(remote.Duration(time.Minute), 0)

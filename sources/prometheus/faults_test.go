@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // onlyRPS leaves one query, so that a fake has one thing to answer.
 func onlyRPS(c *Config) {
 	c.Queries = map[string]string{
-		"rps": `x{env="$env"}`, "error_ratio": "", "p95": "", "cpu": "", "memory": "", "memory_ratio": "", "up": "", "probe": "",
+		"rps": `x{env="$env"}`, "error_ratio": "", "p95": "", "p99": "", "cpu": "", "memory": "", "memory_ratio": "", "up": "", "probe": "",
 	}
 }
 

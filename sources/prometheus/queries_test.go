@@ -83,7 +83,7 @@ func TestDefaultQueries(t *testing.T) {
 	}{
 		"spring": {springWorld, []number{
 			{metric: rps, service: "backend", value: 10}, {metric: ratio, service: "backend", value: 0.07},
-			{metric: p95, service: "backend", value: 0.4},
+			{metric: p95, service: "backend", value: 0.4}, {metric: fleet.MetricP99, service: "backend", value: 0.48},
 		}},
 		"counters": {counterWorld, []number{
 			{metric: rps, service: "ai", value: 10}, {metric: ratio, service: "ai", value: 0.07},

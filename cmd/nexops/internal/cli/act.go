@@ -256,22 +256,47 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	defer context.AfterFunc(ctx, func() {
 		_, _ = fmt.Fprintln(a.Stderr, "nexops: stopping: a step that changes something is let finish; interrupt again to leave it, which then nobody watches")
 	})()
+	next, err := a.watch(events, plan)
+	if next == nil {
+		return err
+	}
+	_, _ = fmt.Fprintln(a.Stderr, "nexops: "+ui.Sanitize(err.Error()))
+	return a.rolledBack(ctx, next)
+}
+
+// rolledBack shows the automatic rollback. What was asked for is not there, so it never ends well: degraded
+// when the rollback is good, else as the rollback ended.
+func (a *App) rolledBack(ctx context.Context, next *actions.Next) error {
+	back, events, err := next.Wait(ctx)
+	if err != nil {
+		return &ExitError{Code: ExitDegraded, Err: err}
+	}
+	_, _ = fmt.Fprintln(a.Stdout, "\n"+ui.Sanitize(back.Title+": "+back.Intent.Why))
+	if _, err = a.watch(events, back); err != nil {
+		return err
+	}
+	return &ExitError{Code: ExitDegraded, Err: fmt.Errorf("rolled back by itself (%s): %s", back.Title, next.Why)}
+}
+
+// watch prints the events of a run; the error is its outcome.
+func (a *App) watch(events <-chan actions.Event, plan *actions.Plan) (*actions.Next, error) {
 	outcome, reasons, locked := actions.OutcomeUnknown, []string(nil), false
+	var next *actions.Next
 	for e := range events {
 		if text := eventText(e, plan); text != "" {
 			_, _ = fmt.Fprintln(a.Stdout, ui.Sanitize(text))
 		}
 		locked = locked || e.Kind == actions.EventLocked
 		if e.Kind == actions.EventEnded {
-			outcome, reasons = e.Outcome, e.Reasons
+			outcome, reasons, next = e.Outcome, e.Reasons, e.Next
 		}
 	}
-	err = outcomeError(outcome, reasons)
+	err := outcomeError(outcome, reasons)
 	var exit *ExitError
 	if !locked && errors.As(err, &exit) {
 		exit.Code = ExitRefused // somebody else holds the lock: nothing began
 	}
-	return err
+	return next, err
 }
 
 func eventText(e actions.Event, plan *actions.Plan) string {

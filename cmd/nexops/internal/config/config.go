@@ -27,6 +27,8 @@ type Environment struct {
 	Hosts    []string        `toml:"hosts"`
 	Confirm  actions.Confirm `toml:"confirm"`
 	ReadOnly bool            `toml:"read_only"`
+	// AutoRollback takes a change that turns out badly back without asking: [actions.verify.auto_rollback] says on what.
+	AutoRollback bool `toml:"auto_rollback"`
 }
 
 // UI is the [ui] table.

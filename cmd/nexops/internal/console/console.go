@@ -87,6 +87,7 @@ func (c *Console) build(o Options) error {
 	if v, ok := o.Config.Actions[verifyTable].(*verify.Config); ok {
 		watch = *v
 	}
+	rules := policy(o.Config)
 	for _, kind := range o.Kinds.Actions {
 		a, err := kind.Build(o.Config.Actions[kind.Name], ActionDeps{
 			Environment: c.Environment, Config: o.Config, Sources: list, Secret: c.secret, Verify: watch,
@@ -95,18 +96,28 @@ func (c *Console) build(o Options) error {
 		if err != nil {
 			return fmt.Errorf("actions.%s: %w", kind.Name, err)
 		}
-		c.Actions = append(c.Actions, makeDiscreet(a, c.redact))
+		c.Actions = append(c.Actions, warning{makeDiscreet(a, c.redact), rules, watch.For(c.Environment).Rollback}.whole())
 	}
 	lock := lockConfig(o.Config)
 	c.Runner = actions.NewRunner(actions.RunnerOptions{
-		Policy: policy(o.Config), Journal: c.Journal, World: world{c.Collector},
+		Policy: rules, Journal: c.Journal, World: world{c.Collector},
 		Locker: actions.Lockers{
 			actions.NewLocalLocker(filepath.Join(o.StateDir, "locks"), o.Now),
 			actions.NewHostLocker(lock, c.pool.Host, o.Log),
 		},
-		Now: o.Now, Who: o.Who, Redact: c.redact, Log: o.Log,
+		Now: o.Now, Who: o.Who, Redact: c.redact, Log: o.Log, Planner: c.plan,
 	})
 	return nil
+}
+
+// plan makes the plan of an intent with the action it names.
+func (c *Console) plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
+	for _, a := range c.Actions {
+		if a.Spec().Name == intent.Action {
+			return a.Plan(ctx, snap, intent) //nolint:wrapcheck // its errors name themselves
+		}
+	}
+	return nil, fmt.Errorf("this console has no action %q", intent.Action)
 }
 
 // secret reads a secret; the redactor learns it.
@@ -215,7 +226,7 @@ func observedHosts(list []sources.Source) func(fleet.SourceID) []string {
 func policy(cfg *config.Config) actions.Policy {
 	p := actions.Policy{Environments: map[string]actions.EnvironmentPolicy{}}
 	for name, e := range cfg.Env {
-		p.Environments[name] = actions.EnvironmentPolicy{Confirm: e.Confirm, ReadOnly: e.ReadOnly}
+		p.Environments[name] = actions.EnvironmentPolicy{Confirm: e.Confirm, ReadOnly: e.ReadOnly, AutoRollback: e.AutoRollback}
 	}
 	return p
 }
