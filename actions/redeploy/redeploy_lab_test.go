@@ -31,6 +31,9 @@ type labWorld struct {
 	hosts []string
 	tags  []string // the history, newest first
 
+	service string
+	proxy   string // a second service on the same hosts; "" when there is none
+
 	mu   sync.Mutex
 	snap *fleet.Snapshot
 	stop context.CancelFunc
@@ -43,6 +46,14 @@ func newLabWorld(t *testing.T, hosts, tags []string) *labWorld {
 	if err := lab.Reset(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return watchLab(t, &labWorld{lab: lab, hosts: hosts, tags: tags, service: labService})
+}
+
+// watchLab begins to look at the lab as it is now.
+func watchLab(t *testing.T, w *labWorld) *labWorld {
+	t.Helper()
+	w.t = t
+	lab := w.lab
 	configs := map[string]remote.Config{}
 	for name, h := range lab.Hosts {
 		configs[name] = remote.Config{
@@ -50,7 +61,7 @@ func newLabWorld(t *testing.T, hosts, tags []string) *labWorld {
 			Keepalive: remote.Duration(500 * time.Millisecond),
 		}
 	}
-	w := &labWorld{t: t, lab: lab, hosts: hosts, tags: tags, pool: remote.NewPool(configs, remote.Options{Home: t.TempDir()})}
+	w.pool = remote.NewPool(configs, remote.Options{Home: t.TempDir()})
 	w.observe(t.Context())
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
@@ -91,13 +102,19 @@ func (w *labWorld) Latest() *fleet.Snapshot {
 
 // observe makes the next snapshot. A host that does not answer keeps its last facts.
 func (w *labWorld) observe(ctx context.Context) {
-	svc := fleet.Service{Key: fleet.ServiceKey{Environment: "prod", Name: labService}, Hosts: w.hosts}
+	svc := fleet.Service{Key: fleet.ServiceKey{Environment: "prod", Name: w.service}, Hosts: w.hosts}
+	front := fleet.Service{Key: fleet.ServiceKey{Environment: "prod", Name: w.proxy}, Hosts: w.hosts}
 	next := &fleet.Snapshot{Environment: "prod"}
 	for _, name := range w.hosts {
 		host := fleet.Host{Name: name, Environment: "prod", Up: true}
 		status := fleet.SourceStatus{ID: fleet.MakeSourceID("docker", name), Kind: "docker", Hosts: []string{name}, State: fleet.SourceOK, LastSuccess: time.Now()}
 		began := time.Now()
-		list, err := w.instances(ctx, name)
+		list, err := w.instances(ctx, name, w.service)
+		if err == nil && w.proxy != "" {
+			var proxies []fleet.Instance
+			proxies, err = w.instances(ctx, name, w.proxy)
+			front.Instances = append(front.Instances, proxies...)
+		}
 		status.Latency = time.Since(began)
 		status.LastSuccess = time.Now()
 		if err != nil {
@@ -114,15 +131,23 @@ func (w *labWorld) observe(ctx context.Context) {
 	}
 	svc.Releases.Desired, svc.Releases.Previous = svc.Releases.History[0], svc.Releases.History[1]
 	next.Services = []fleet.Service{svc}
+	if front.Seen = svc.Seen; w.proxy != "" {
+		next.Services = append(next.Services, front)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.snap = next
 }
 
-func (w *labWorld) image() string { return w.lab.Registry + "/nexgate/ai-service" }
+func (w *labWorld) image() string {
+	if w.service == labService {
+		return w.lab.Registry + "/nexgate/ai-service"
+	}
+	return w.lab.Registry + "/nexgate/nexgate-backend"
+}
 
 // instances asks one engine.
-func (w *labWorld) instances(ctx context.Context, host string) ([]fleet.Instance, error) {
+func (w *labWorld) instances(ctx context.Context, host, service string) ([]fleet.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	h, err := w.pool.Host(host)
@@ -130,7 +155,7 @@ func (w *labWorld) instances(ctx context.Context, host string) ([]fleet.Instance
 		return nil, err
 	}
 	p := compose.Probe{Host: h}
-	ids, err := p.Text(ctx, "docker", "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.service="+labService)
+	ids, err := p.Text(ctx, "docker", "ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.service="+service)
 	if err != nil || ids == "" {
 		return nil, err
 	}
@@ -145,8 +170,9 @@ func (w *labWorld) instances(ctx context.Context, host string) ([]fleet.Instance
 		Created      time.Time
 		RestartCount int
 		State        struct {
-			Status string
-			Health struct{ Status string }
+			Status    string
+			StartedAt time.Time
+			Health    struct{ Status string }
 		}
 		Config struct {
 			Image  string
@@ -159,14 +185,17 @@ func (w *labWorld) instances(ctx context.Context, host string) ([]fleet.Instance
 	var list []fleet.Instance
 	for _, r := range records {
 		repository, tag, _ := strings.Cut(strings.TrimPrefix(r.Config.Image, w.lab.Registry), ":")
+		if strings.HasPrefix(repository, "/") {
+			repository = w.lab.Registry + repository
+		}
 		list = append(list, fleet.Instance{
 			ID: r.ID, Host: host, Name: strings.TrimPrefix(r.Name, "/"), State: fleet.State(r.State.Status),
 			Health: fleet.Health(r.State.Health.Status), Labels: r.Config.Labels,
 			Subject: fleet.Subject{
-				Environment: "prod", Host: host, Project: r.Config.Labels["com.docker.compose.project"], Service: labService,
+				Environment: "prod", Host: host, Project: r.Config.Labels["com.docker.compose.project"], Service: service,
 			},
-			Release: fleet.Release{Image: w.lab.Registry + repository, Tag: tag, ImageID: r.Image},
-			Life:    fleet.Life{Restarts: r.RestartCount, CreatedAt: r.Created},
+			Release: fleet.Release{Image: repository, Tag: tag, ImageID: r.Image},
+			Life:    fleet.Life{Restarts: r.RestartCount, CreatedAt: r.Created, StartedAt: r.State.StartedAt},
 		})
 	}
 	return list, nil
@@ -182,7 +211,7 @@ func (w *labWorld) deploy(tag string) {
 }
 
 func (w *labWorld) runs(host, tag string) bool {
-	list, err := w.instances(w.t.Context(), host)
+	list, err := w.instances(w.t.Context(), host, w.service)
 	return err == nil && len(list) == 1 && list[0].Release.Tag == tag && w.Latest().Services[0].Instances != nil &&
 		w.Latest().Services[0].Instances[0].Release.Tag == tag
 }
@@ -210,7 +239,7 @@ func (w *labWorld) action(cfg Config, host func(name string) (remote.Host, error
 }
 
 func (w *labWorld) intent() actions.Intent {
-	key := fleet.ServiceKey{Environment: "prod", Name: labService}
+	key := fleet.ServiceKey{Environment: "prod", Name: w.service}
 	return actions.Intent{Action: Name, Targets: []fleet.Ref{{Service: key}}, Who: "ana@laptop"}
 }
 
@@ -285,7 +314,7 @@ func TestLabPullsWhatIsGone(t *testing.T) {
 	if _, err := w.lab.SSH(t.Context(), "prod-1", "docker", "compose", "-p", h.Project, "-f", h.Checkout+"/"+h.Compose, "up", "-d"); err != nil {
 		t.Fatal(err)
 	}
-	list, err := w.instances(t.Context(), "prod-1")
+	list, err := w.instances(t.Context(), "prod-1", w.service)
 	if err != nil || len(list) != 1 || list[0].ID != before {
 		t.Errorf("the next up changed it: %+v, %v", list, err)
 	}
@@ -392,7 +421,7 @@ func TestLabConnectionLostInUp(t *testing.T) {
 	if !strings.Contains(why, "up on prod-1") || !strings.Contains(texts, "reading the state again") {
 		t.Errorf("ended %s: %s\n%s", end.Outcome, why, texts)
 	}
-	list, err := w.instances(t.Context(), "prod-1")
+	list, err := w.instances(t.Context(), "prod-1", w.service)
 	if err != nil {
 		t.Fatal(err)
 	}

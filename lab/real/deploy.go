@@ -161,6 +161,9 @@ func (l *Lab) resetHost(ctx context.Context, h hostPlan) error {
 			return err
 		}
 	}
+	if err := l.removeFront(ctx, h.name); err != nil {
+		return err
+	}
 	worn, err := l.worn(ctx, h.name)
 	if err != nil {
 		return err

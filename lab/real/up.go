@@ -99,12 +99,12 @@ func (p places) exclusive() (func(), error) {
 
 // Packages are the Debian packages the lab runs on.
 func Packages() []string {
-	return []string{"docker.io", "docker-registry", "iptables", "iproute2", "openssh-server", "openssh-client", "git", "prometheus", "util-linux"}
+	return []string{"docker.io", "docker-registry", "iptables", "iproute2", "openssh-server", "openssh-client", "git", "prometheus", "nginx-light", "util-linux"}
 }
 
 func preflight() error {
 	var missing []string
-	for _, prog := range []string{"dockerd", "docker", "docker-registry", "iptables", "ip", "sshd", "ssh", "git", "git-shell", "prometheus", "nsenter", "unshare", "go"} {
+	for _, prog := range []string{"dockerd", "docker", "docker-registry", "iptables", "ip", "sshd", "ssh", "git", "git-shell", "prometheus", "nginx", "nsenter", "unshare", "go"} {
 		if _, err := exec.LookPath(prog); err != nil {
 			missing = append(missing, prog)
 		}
