@@ -127,6 +127,7 @@ type Check struct {
 	Name   string // "previous image on prod-1"
 	State  CheckState
 	Detail string // "sha256:1f2e..., 12 MB" or what is wrong and what to do
+	Claim  *Claim // somebody else's claim that was found; nil when none was
 }
 
 // Move is one instance set going from one release to another.
@@ -135,6 +136,13 @@ type Move struct {
 	Host    string
 	From    fleet.Release
 	To      fleet.Release
+}
+
+// Claim is what somebody else has laid on a service, and what the plan does all the same. It has to be
+// confirmed by typing, whatever the policy says.
+type Claim struct {
+	TakeOver *fleet.Lock // the lock of a console that is dead: the plan takes it over
+	Against  *fleet.Hold // a hold that the plan goes against
 }
 
 // Step is one thing that a plan does. Steps run in order; the first failure stops.
@@ -150,6 +158,7 @@ type Step struct {
 	// ends at once when the run is cancelled. A plan that changes nothing by itself, only by
 	// such steps, takes no lock.
 	Attended bool
+	Of       *Plan // in a plan for several targets: the plan of the target it belongs to
 	// Do runs the step. It writes output, line by line, to out. An error for which
 	// errors.Is(err, ErrUnknown) means nobody knows whether it took effect.
 	Do func(ctx context.Context, out func(stream, line string)) error `json:"-"`

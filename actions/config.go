@@ -12,12 +12,12 @@ import (
 // LockConfig is [actions.lock].
 type LockConfig struct {
 	Dir    string          `toml:"dir"`    // on the host the action takes effect on
-	Expiry remote.Duration `toml:"expiry"` // after that long without a heartbeat the lock may be taken over
+	Expiry remote.Duration `toml:"expiry"` // after that long without a heartbeat the lock may be taken over, once that is confirmed
 }
 
 // DefaultLockConfig is what an empty [actions.lock] means.
 func DefaultLockConfig() LockConfig {
-	return LockConfig{Dir: "/tmp/nexops-locks", Expiry: remote.Duration(10 * time.Minute)}
+	return LockConfig{Dir: "/tmp/nexops-locks", Expiry: remote.Duration(2 * time.Minute)}
 }
 
 // Validate gives every mistake at once.

@@ -59,7 +59,13 @@ type PlanRecord struct {
 	Risks       []string          `json:"risks"`
 	Checks      []CheckRecord     `json:"checks"`
 	Steps       []StepRecord      `json:"steps"`
-	Undo        map[string]string `json:"undo,omitempty"` // the args that would put it back
+	WayBack
+}
+
+// WayBack is what would undo a plan. Without an action there is none.
+type WayBack struct {
+	Undo       map[string]string `json:"undo,omitempty"`        // the args that would put it back
+	UndoAction string            `json:"undo_action,omitempty"` // of an older console: "", and the same action
 }
 
 // MoveRecord is a Move on record.
@@ -91,6 +97,7 @@ type StepRecord struct {
 	Argv    []string `json:"argv"`
 	Dir     string   `json:"dir,omitempty"`
 	Mutates bool     `json:"mutates"`
+	Service string   `json:"service,omitempty"` // in a plan for several: whose step it is
 	// Into is the command that its output is piped into.
 	Into *PipeRecord `json:"into,omitempty"`
 }
@@ -140,14 +147,17 @@ func planRecord(p *Plan, confirm Confirm, r *Redactor) *PlanRecord {
 		rec.Checks = append(rec.Checks, CheckRecord{c.Name, c.State, r.Text(c.Detail)})
 	}
 	for _, s := range p.Steps {
-		step := StepRecord{s.Name, s.Host, r.Argv(s.Argv), s.Dir, s.Mutates, nil}
+		step := StepRecord{Name: s.Name, Host: s.Host, Argv: r.Argv(s.Argv), Dir: s.Dir, Mutates: s.Mutates}
+		if s.Of != nil && len(s.Of.Intent.Targets) > 0 {
+			step.Service = s.Of.Intent.Targets[0].Service.Name
+		}
 		if s.Into != nil {
 			step.Into = &PipeRecord{s.Into.Host, r.Argv(s.Into.Argv)}
 		}
 		rec.Steps = append(rec.Steps, step)
 	}
 	if p.Undo != nil {
-		rec.Undo = redactArgs(p.Undo.Args, r)
+		rec.Undo, rec.UndoAction = redactArgs(p.Undo.Args, r), p.Undo.Action
 	}
 	return rec
 }

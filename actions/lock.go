@@ -25,6 +25,7 @@ type LockRequest struct {
 	Owner    string   // "ana@laptop"
 	Reason   string   // the plan's title
 	Plan     string
+	TakeOver []fleet.Lock // locks of dead consoles, as they were confirmed to be taken over
 }
 
 // Held is a lock that is ours. It is kept alive until it is released.
@@ -35,14 +36,23 @@ type Held interface {
 	Release(ctx context.Context) error
 }
 
-// LockedError says that somebody else holds the lock.
+// LockedError says that somebody else holds the lock, or held it when their console died. Times
+// are those of the clock where it is kept.
 type LockedError struct {
 	Service fleet.ServiceKey
 	Host    string // "" is this machine
 	Owner   string // "" when the lock does not say
 	Reason  string
+	Plan    string
 	Since   time.Time
 	Until   time.Time
+	Now     time.Time // when it was looked at; zero is not known
+}
+
+// Expired reports whether nobody has renewed it in time. It is taken over only when that was confirmed.
+func (e *LockedError) Expired() bool {
+	l := e.Lock()
+	return !e.Now.IsZero() && l.Expired(e.Now)
 }
 
 // Error says who, since when and what for.
@@ -63,7 +73,10 @@ func (e *LockedError) Error() string {
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
-	if !e.Until.IsZero() {
+	switch {
+	case e.Expired():
+		fmt.Fprintf(&b, " (not renewed for %s: its console is likely dead; make the plan again, it then offers to take the lock over)", fleet.Ago(e.Now.Sub(e.Until)))
+	case !e.Until.IsZero():
 		fmt.Fprintf(&b, " (expires %s unless renewed)", e.Until.UTC().Format("15:04:05Z"))
 	}
 	return b.String()
@@ -73,7 +86,7 @@ func (e *LockedError) Error() string {
 func (e *LockedError) Lock() fleet.Lock {
 	return fleet.Lock{
 		Subject: fleet.Subject{Environment: e.Service.Environment, Host: e.Host, Service: e.Service.Name},
-		Owner:   e.Owner, Reason: e.Reason, Since: e.Since, Until: e.Until,
+		Owner:   e.Owner, Reason: e.Reason, Plan: e.Plan, Since: e.Since, Until: e.Until,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -56,11 +57,18 @@ func (f *lockFolder) read(ctx context.Context) (owner, error) {
 		return o, nil
 	}
 	made, err := f.seconds(ctx, "stat", "-c", "%Y", f.path())
+	var said saidError
+	if errors.As(err, &said) && strings.Contains(err.Error(), "No such file") {
+		return o, errNoLock
+	}
 	if err != nil {
 		return o, err
 	}
 	return owner{Since: made, Until: made.Add(f.expiry)}, nil
 }
+
+// errNoLock says that there is no lock's folder.
+var errNoLock = errors.New("there is no lock")
 
 // write writes our owner.json, until counted from now.
 func (f *lockFolder) write(ctx context.Context, file string, now time.Time) error {

@@ -51,6 +51,7 @@ func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
 		for _, key := range sortedKeys(req.Services) {
 			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry), log: l.log}
 			f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
+			f.over = overOf(req.TakeOver, name, key)
 			if err := f.take(ctx); err != nil {
 				return nil, l.giveBack(ctx, held, err)
 			}
@@ -59,8 +60,40 @@ func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
 	}
 	hctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	held.stop = stop
-	held.done.Go(func() { held.beat(hctx, time.Duration(l.cfg.Expiry)/4) })
+	held.done.Go(func() { held.beat(hctx, time.Duration(l.cfg.Expiry)/3) })
 	return held, nil
+}
+
+// Look gives the locks that are on services on hosts now, whoever holds them. It changes nothing.
+func (l *HostLocker) Look(ctx context.Context, services []fleet.ServiceKey, hosts []string) ([]*LockedError, error) {
+	var out []*LockedError
+	for _, name := range hosts {
+		h, err := l.host(name)
+		if err != nil {
+			return nil, fmt.Errorf("lock on %s: %w", name, err)
+		}
+		for _, key := range sortedKeys(services) {
+			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry), log: l.log}
+			found, err := f.look(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if found != nil {
+				out = append(out, found)
+			}
+		}
+	}
+	return out, nil
+}
+
+// overOf is the lock on a service on a host that was confirmed to be taken over.
+func overOf(list []fleet.Lock, host string, key fleet.ServiceKey) *fleet.Lock {
+	for i := range list {
+		if s := list[i].Subject; s.Host == host && s.Environment == key.Environment && s.Service == key.Name {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func (l *HostLocker) giveBack(ctx context.Context, held *hostHeld, err error) error {
@@ -129,7 +162,8 @@ type lockFolder struct {
 	expiry time.Duration
 	me     owner
 	log    *slog.Logger
-	folder string // "" is that of the service's lock
+	folder string      // "" is that of the service's lock
+	over   *fleet.Lock // the lock that may be taken over; nil: none
 }
 
 func (f *lockFolder) path() string {
@@ -141,7 +175,7 @@ func (f *lockFolder) path() string {
 func (f *lockFolder) owner() string { return f.path() + "/owner.json" }
 func (f *lockFolder) mutex() string { return f.path() + ".takeover" }
 
-// take makes the folder, or takes over one that has expired.
+// take makes the folder, or takes over the one that was confirmed to be taken over.
 func (f *lockFolder) take(ctx context.Context) error {
 	if err := f.must(ctx, "mkdir", "-p", "-m", "0755", f.dir); err != nil {
 		return err
@@ -164,38 +198,55 @@ func (f *lockFolder) take(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := f.expired(ctx); err != nil {
+	if err := f.leftBehind(ctx); err != nil {
 		return err
 	}
 	return f.takeOver(ctx)
 }
 
-// expired is nil when the lock that is there has expired, else says who holds it.
-func (f *lockFolder) expired(ctx context.Context) error {
+// leftBehind is nil when the lock that is there is the very one that was confirmed to be taken over, and nobody
+// has renewed it since; else it says who holds it.
+func (f *lockFolder) leftBehind(ctx context.Context) error {
+	found, err := f.look(ctx)
+	switch {
+	case err != nil:
+		return err
+	case found == nil, f.over == nil:
+	case found.Plan == f.over.Plan && !found.Until.After(f.over.Until):
+		return nil
+	}
+	if found == nil { // it was given back a moment ago
+		return fmt.Errorf("lock on %s: %s has just been given back: try again", f.host.Name(), f.path())
+	}
+	return found
+}
+
+// look gives the lock that is there; nil when there is none.
+func (f *lockFolder) look(ctx context.Context) (*LockedError, error) {
 	now, err := f.clock(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o, err := f.read(ctx)
 	// Who has just made the folder says who it is a moment later.
 	for range ownerTries {
-		if err != nil || o.Owner != "" || now.After(o.Until) {
+		if err != nil || o.Owner != "" || now.After(o.Until) || o.Until.IsZero() {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			return f.locked(o)
+			return f.found(o, now), nil
 		case <-time.After(ownerPause):
 		}
 		o, err = f.read(ctx)
 	}
+	if errors.Is(err, errNoLock) {
+		return nil, nil //nolint:nilnil // documented: none is nil
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if now.After(o.Until) {
-		return nil
-	}
-	return f.locked(o)
+	return f.found(o, now), nil
 }
 
 // How often, and after what time each, a fresh lock without an owner is looked at again.
@@ -204,14 +255,14 @@ const (
 	ownerPause = 200 * time.Millisecond
 )
 
-func (f *lockFolder) locked(o owner) error {
+func (f *lockFolder) found(o owner, now time.Time) *LockedError {
 	return &LockedError{
-		Service: f.key, Host: f.host.Name(), Owner: oneLine(o.Owner), Reason: oneLine(o.Reason),
-		Since: o.Since, Until: o.Until,
+		Service: f.key, Host: f.host.Name(), Owner: oneLine(o.Owner), Reason: oneLine(o.Reason), Plan: plain(o.Plan),
+		Since: o.Since, Until: o.Until, Now: now,
 	}
 }
 
-// takeOver makes an expired lock ours. Only who makes the folder beside it may
+// takeOver makes a dead console's lock ours. Only who makes the folder beside it may
 // change it, and looks once more before doing so: of two, one wins.
 func (f *lockFolder) takeOver(ctx context.Context) error {
 	mine, err := f.mkdir(ctx, f.mutex())
@@ -219,12 +270,12 @@ func (f *lockFolder) takeOver(ctx context.Context) error {
 		return err
 	}
 	if !mine {
-		return fmt.Errorf("lock on %s: another console is taking over the expired lock %s: if none is, remove %s by hand",
+		return fmt.Errorf("lock on %s: another console is taking over the lock %s: if none is, remove %s by hand",
 			f.host.Name(), f.path(), f.mutex())
 	}
 	err = f.guard(ctx, f.mutex(), f.path())
 	if err == nil {
-		err = f.expired(ctx)
+		err = f.leftBehind(ctx)
 	}
 	if err == nil {
 		err = f.rewrite(ctx)
@@ -262,7 +313,7 @@ func (f *lockFolder) renew(ctx context.Context) error {
 		return err
 	}
 	if o.Plan != f.me.Plan || now.After(o.Until) {
-		return f.locked(o)
+		return f.found(o, now)
 	}
 	return f.rewrite(ctx)
 }

@@ -54,16 +54,29 @@ type Confirmation struct {
 // Policy says what may be done where.
 type Policy struct {
 	Environments map[string]EnvironmentPolicy
-	// Actions asks more for single actions, by their name. It never asks less than the environment does.
+	// Actions are what single actions ask for at least, by their name, whatever an environment says.
 	Actions map[string]Confirm
 }
 
 // EnvironmentPolicy is the policy of one environment, from [env.NAME].
 type EnvironmentPolicy struct {
 	Confirm  Confirm // "" is ConfirmType: who says nothing gets the careful one
-	ReadOnly bool    // no action is possible
+	ReadOnly bool    // no action is possible until it is unlocked for a while
 	// AutoRollback has a change that turns out badly while it is watched taken back without asking.
 	AutoRollback bool
+	// Actions are what single actions ask for here, by their name, in the place of Confirm: more, or less.
+	Actions map[string]Confirm
+}
+
+// confirm is what the environment asks for an action.
+func (e EnvironmentPolicy) confirm(action string) Confirm {
+	if c := e.Actions[action]; c.Valid() {
+		return c
+	}
+	if e.Confirm.Valid() {
+		return e.Confirm
+	}
+	return ConfirmType
 }
 
 // Required is what a plan's environment and action ask for. An environment
@@ -73,11 +86,7 @@ func (p Policy) Required(environment, action string) Confirm {
 	if !known || env.ReadOnly {
 		return ConfirmNever
 	}
-	c := env.Confirm
-	if !c.Valid() {
-		c = ConfirmType
-	}
-	return c.stricter(p.Actions[action])
+	return env.confirm(action).stricter(p.Actions[action])
 }
 
 // forbidden says in words why nothing may run, "" when something may.
@@ -87,9 +96,9 @@ func (p Policy) forbidden(environment, action string) string {
 	case !known:
 		return fmt.Sprintf("environment %s is not in the policy of this console", environment)
 	case env.ReadOnly:
-		return fmt.Sprintf("%s is read only (read_only of [env.%s])", environment, environment)
+		return fmt.Sprintf("%s is read only (read_only of [env.%s]): %s on the screen unlocks it for a while", environment, environment, unlockKey)
 	case p.Required(environment, action) == ConfirmNever:
-		return fmt.Sprintf("%s is not allowed on %s from this console (confirm = \"never\")", action, environment)
+		return fmt.Sprintf("%s is not allowed on %s from this console (\"never\" in [env.%s])", action, environment, environment)
 	}
 	return ""
 }

@@ -48,7 +48,7 @@ func (x *run) pause(ctx context.Context) {
 }
 
 func (x *run) mutatesAfter(i int) bool {
-	for _, s := range x.p.Steps[i+1:] {
+	for _, s := range x.p.Steps[i+1 : x.at.to] {
 		if s.Mutates {
 			return true
 		}
@@ -61,8 +61,8 @@ func (x *run) mutatesAfter(i int) bool {
 func (x *run) reread(ctx context.Context) (states []string, reached bool) {
 	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.r.Timing.Reread)
 	defer cancel()
-	now := x.r.now(rctx, x.p.Moves)
-	return now.states, now.reached && len(x.p.Moves) > 0
+	now := x.r.now(rctx, x.at.Moves)
+	return now.states, now.reached && len(x.at.Moves) > 0
 }
 
 // reality is what new facts say about moves.

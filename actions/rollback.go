@@ -27,6 +27,7 @@ type Next struct {
 	Of  string // the plan that is taken back
 	Why string
 
+	undo   *Intent
 	ready  chan struct{} // closed when the rest is known
 	plan   *Plan
 	events <-chan Event
@@ -75,7 +76,7 @@ func (w *tripWorld) reason() string {
 
 // world is the world for the verification of this plan.
 func (x *run) world() World {
-	if x.r.Planner == nil || !x.r.Policy.RollsBack(x.p) {
+	if x.r.Planner == nil || !x.r.policy(x.p.Intent.Action).RollsBack(x.at.Plan) {
 		return x.r.World
 	}
 	x.trip = &tripWorld{World: x.r.World}
@@ -89,7 +90,7 @@ func (x *run) follow(v *verdict) *Next {
 	}
 	why := x.r.Redact.Text(x.trip.reason())
 	v.reasons = append(v.reasons, "it is rolled back by itself, as the policy of "+x.p.Environment+" says (auto_rollback)")
-	return &Next{Of: x.p.ID, Why: why, ready: make(chan struct{})}
+	return &Next{Of: x.p.ID, Why: why, undo: x.at.Undo, ready: make(chan struct{})}
 }
 
 // rollBack plans the undo of a plan that has ended and starts it: with its own lock, its own entries in the
@@ -111,7 +112,7 @@ func (r *Runner) rollBack(planning, running context.Context, p *Plan, n *Next) {
 func (r *Runner) beginRollback(planning, running context.Context, p *Plan, n *Next) (*Plan, <-chan Event, error) {
 	ctx, cancel := context.WithTimeout(planning, r.Timing.Reread)
 	defer cancel()
-	in := *p.Undo
+	in := *n.undo
 	in.Who, in.RollbackOf, in.Why = p.Intent.Who, p.ID, "automatic rollback of "+p.ID+": "+n.Why
 	since := r.Now()
 	last := errors.New("no new facts came of its hosts")

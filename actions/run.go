@@ -16,7 +16,8 @@ type run struct {
 	p       *Plan
 	s       *stream
 	held    Held
-	mutated bool       // a mutating step has begun
+	at      stretch    // the target that is acted on now
+	mutated bool       // a mutating step of that target has begun
 	trip    *tripWorld // nil: it is not rolled back by itself
 }
 
@@ -54,7 +55,7 @@ func (x *run) guarded(ctx context.Context) (v verdict) {
 		if cause := recover(); cause != nil {
 			x.r.Log.Error("panic in a running plan", "plan", x.p.ID, "cause", cause, "stack", string(debug.Stack()))
 			v = verdict{OutcomeFailed, []string{fmt.Sprintf("internal error: %v", cause)}}
-			if x.mutated {
+			if x.mutated || x.at.from > 0 {
 				v.outcome = OutcomeUnknown
 			}
 		}
@@ -68,7 +69,7 @@ func (x *run) guarded(ctx context.Context) (v verdict) {
 			return v
 		}
 	}
-	return x.steps(ctx)
+	return x.targets(ctx)
 }
 
 // untouched is the verdict of a run that has not changed anything.
@@ -82,6 +83,7 @@ func (x *run) lock(ctx context.Context) (verdict, bool) {
 	defer cancel()
 	held, err := x.r.Locker.Lock(lctx, LockRequest{
 		Services: x.p.services(), Hosts: x.p.LockHosts, Owner: x.p.Intent.Who, Reason: x.p.Title, Plan: x.p.ID,
+		TakeOver: x.p.takeOver(),
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -90,16 +92,20 @@ func (x *run) lock(ctx context.Context) (verdict, bool) {
 		return x.untouched(OutcomeFailed, err.Error()), false
 	}
 	x.held = held
-	x.send(Event{Kind: EventLocked, Step: -1, Text: strings.Join(x.p.LockHosts, ", ")})
+	text := strings.Join(x.p.LockHosts, ", ")
+	for _, l := range x.p.takeOver() {
+		text += fmt.Sprintf("; on %s taken over from %s (plan %s)", l.Subject.Host, orNothing(l.Owner), orNothing(l.Plan))
+	}
+	x.send(Event{Kind: EventLocked, Step: -1, Text: text})
 	if err := x.r.checkFresh(x.p); err != nil {
 		return x.untouched(OutcomeFailed, err.Error()), false
 	}
 	return verdict{}, true
 }
 
-// steps runs them in order. The first that fails stops.
+// steps runs the target's steps in order. The first that fails stops.
 func (x *run) steps(ctx context.Context) verdict {
-	for i := range x.p.Steps {
+	for i := x.at.from; i < x.at.to; i++ {
 		if why, o := x.stop(ctx); why != "" {
 			return x.stopped(i, o, why)
 		}
@@ -144,10 +150,10 @@ func (x *run) stopped(next int, o Outcome, why string) verdict {
 		return x.untouched(o, why)
 	}
 	v := verdict{o, []string{why}}
-	if done := x.names(0, next); done != "" {
+	if done := x.names(x.at.from, next); done != "" {
 		v.reasons = append(v.reasons, "done: "+done)
 	}
-	v.reasons = append(v.reasons, "not done: "+x.names(next, len(x.p.Steps)))
+	v.reasons = append(v.reasons, "not done: "+x.names(next, x.at.to))
 	return v
 }
 
@@ -175,7 +181,7 @@ func (x *run) names(from, to int) string {
 			names = append(names, stepName(s))
 		}
 	}
-	if len(names) == 0 && to == len(x.p.Steps) {
+	if len(names) == 0 && to == x.at.to {
 		return "the checks that follow"
 	}
 	return strings.Join(names, ", ")
@@ -265,12 +271,12 @@ func (x *run) stepContext(ctx context.Context, step Step) (context.Context, cont
 
 // verify watches the world and gives the verdict. before are reasons that are true whatever it finds.
 func (x *run) verify(ctx context.Context, before []string) verdict {
-	if x.p.Verify == nil {
+	if x.at.Verify == nil {
 		return verdict{OutcomeGood, before}
 	}
 	x.send(Event{Kind: EventVerifying, Step: -1})
 	x.r.World.Poke()
-	o, reasons := x.p.Verify(ctx, x.world(), func(line string) {
+	o, reasons := x.at.Verify(ctx, x.world(), func(line string) {
 		x.send(Event{Kind: EventOutput, Step: -1, Stream: StreamVerify, Text: line})
 	})
 	all := append([]string(nil), before...)

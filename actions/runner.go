@@ -69,6 +69,7 @@ type Runner struct {
 	runs   sync.WaitGroup                // plans under way
 	flows  sync.WaitGroup                // streams not yet delivered
 	cancel map[string]context.CancelFunc // of the plans under way
+	unlock map[string]time.Time          // read-only environments that are unlocked, until when
 }
 
 // NewRunner makes a Runner. It starts nothing by itself.
@@ -86,18 +87,25 @@ func NewRunner(o RunnerOptions) *Runner {
 	return &Runner{
 		RunnerOptions: o, console: fmt.Sprintf("%s %d", o.Who, os.Getpid()),
 		ran: map[string]bool{}, busy: map[fleet.ServiceKey]string{}, quit: make(chan struct{}),
-		cancel: map[string]context.CancelFunc{},
+		cancel: map[string]context.CancelFunc{}, unlock: map[string]time.Time{},
 	}
 }
 
 // Required is what a person has to do before a plan runs, and the phrase to type where typing is asked for.
 func (r *Runner) Required(p *Plan) (need Confirm, phrase string) {
-	return r.Policy.Required(p.Environment, p.Intent.Action), Phrase(p)
+	need = r.policy(p.Intent.Action).Required(p.Environment, p.Intent.Action)
+	switch {
+	case p.Intent.Action == UnlockName:
+		need = need.stricter(unlockConfirm(p))
+	case p.claimed():
+		need = need.stricter(ConfirmType)
+	}
+	return need, Phrase(p)
 }
 
 // Forbidden says in words why no such action may run in an environment; "" when it may.
 func (r *Runner) Forbidden(environment, action string) string {
-	return r.Policy.forbidden(environment, action)
+	return r.policy(action).forbidden(environment, action)
 }
 
 // Run starts a plan and gives its events, the last of which is EventEnded. An
@@ -118,7 +126,7 @@ func (r *Runner) start(ctx context.Context, p *Plan, how Confirm) (<-chan Event,
 		r.recordRefusal(p, err)
 		return nil, err
 	}
-	done, err := r.open(p, how)
+	done, err := r.record(p, how)
 	if err != nil {
 		r.free(p)
 		r.runs.Done()
@@ -149,8 +157,8 @@ func (r *Runner) alone(ctx context.Context, p *Plan, s *stream, done func()) *Ne
 	return (&run{r: r, p: p, s: s}).live(ctx)
 }
 
-// open puts the plan on record and marks it as running.
-func (r *Runner) open(p *Plan, how Confirm) (done func(), err error) {
+// record puts the plan on record and marks it as running.
+func (r *Runner) record(p *Plan, how Confirm) (done func(), err error) {
 	done, err = r.Journal.begin(p.ID)
 	if err != nil {
 		return nil, err
@@ -182,12 +190,15 @@ func (r *Runner) allowed(p *Plan) error {
 	if err := r.possible(p); err != nil {
 		return err
 	}
+	if len(p.takeOver()) > 0 {
+		return refuse(RefusedConfirmation, "it would take over a lock, which only a person may confirm")
+	}
 	return r.checkFresh(p)
 }
 
 // possible gives the first reason not to run a plan, whoever has confirmed it.
 func (r *Runner) possible(p *Plan) error {
-	if text := r.Policy.forbidden(p.Environment, p.Intent.Action); text != "" {
+	if text := r.Forbidden(p.Environment, p.Intent.Action); text != "" {
 		return refuse(RefusedForbidden, text)
 	}
 	if ok, reason := p.Runnable(); !ok {
@@ -216,9 +227,9 @@ func (r *Runner) checkFresh(p *Plan) error {
 			Text: "the estate has moved since the plan was made: " + strings.Join(moved, "; ") + ": make the plan again",
 		}
 	}
-	for _, m := range p.Moves {
-		if svc, ok := snap.Find(m.Service); ok && svc.Stale {
-			return refuse(RefusedOld, fmt.Sprintf("the facts about %s are %s old: wait until its hosts answer", m.Service, fleet.Ago(snap.At.Sub(svc.Seen))))
+	for _, key := range p.services() {
+		if svc, ok := snap.Find(key); ok && svc.Stale {
+			return refuse(RefusedOld, fmt.Sprintf("the facts about %s are %s old: wait until its hosts answer", key, fleet.Ago(snap.At.Sub(svc.Seen))))
 		}
 	}
 	return nil
