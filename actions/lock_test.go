@@ -81,6 +81,25 @@ func TestHostLockRefusesWithWhoAndSince(t *testing.T) {
 	release(t, second)
 }
 
+// takeover is a request that takes over whatever lock is there now, as somebody has confirmed.
+func takeover(t *testing.T, dir, plan string) LockRequest {
+	t.Helper()
+	found, err := hostLocker(dir, time.Minute).Look(context.Background(), []fleet.ServiceKey{aiProd}, []string{"prod-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := request(plan)
+	for _, l := range found {
+		req.TakeOver = append(req.TakeOver, l.Lock())
+	}
+	return req
+}
+
+func with(req LockRequest, plan string) LockRequest {
+	req.Plan = plan
+	return req
+}
+
 // plant leaves a lock as a console that died would.
 func plant(t *testing.T, dir string, o owner) string {
 	t.Helper()
@@ -98,16 +117,20 @@ func plant(t *testing.T, dir string, o owner) string {
 	return folder
 }
 
-func TestExpiredHostLockIsTakenOverByOne(t *testing.T) {
+func TestADeadConsolesLockIsTakenOverByOne(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "locks")
 	past := time.Now().Add(-time.Hour)
 	plant(t, dir, owner{V: 1, Owner: "bo@desk", Since: past, Until: past.Add(time.Minute), Plan: "old"})
+	if _, err := hostLocker(dir, time.Minute).Lock(context.Background(), request("p0")); err == nil {
+		t.Fatal("an expired lock was taken over silently")
+	}
+	confirmed := takeover(t, dir, "p1")
 	var won atomic.Int32
 	var winner atomic.Value
 	var all sync.WaitGroup
 	for i := range 6 {
 		all.Go(func() {
-			h, err := hostLocker(dir, time.Minute).Lock(context.Background(), request(fmt.Sprintf("p%d", i)))
+			h, err := hostLocker(dir, time.Minute).Lock(context.Background(), with(confirmed, fmt.Sprintf("p%d", i)))
 			if err == nil {
 				won.Add(1)
 				winner.Store(h)
@@ -139,7 +162,7 @@ func TestHostLockWithoutAnOwnerCountsFromItsFolder(t *testing.T) {
 	if err := os.Chtimes(folder, old, old); err != nil {
 		t.Fatal(err)
 	}
-	h, err := hostLocker(dir, time.Minute).Lock(context.Background(), request("p1"))
+	h, err := hostLocker(dir, time.Minute).Lock(context.Background(), takeover(t, dir, "p1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +327,7 @@ func TestHostLockIsNotWrittenWhereOthersMayChangeIt(t *testing.T) {
 			uids := tt.prepare(t, dir)
 			hosts := func(name string) (remote.Host, error) { return owned{remote.Local(name), uids}, nil }
 			l := NewHostLocker(LockConfig{Dir: dir, Expiry: remote.Duration(time.Minute)}, hosts, nil)
-			h, err := l.Lock(context.Background(), request("p1"))
+			h, err := l.Lock(context.Background(), takeover(t, dir, "p1"))
 			if tt.want == "" {
 				if err != nil {
 					t.Fatal(err)

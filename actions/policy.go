@@ -104,8 +104,16 @@ func (p Policy) forbidden(environment, action string) string {
 }
 
 // Phrase is what has to be typed for a plan: "ai@prod", "ai,backend@prod" for several services, and
-// "sync@prod" for one that was asked for the environment as a whole.
+// "sync@prod" for one that was asked for the environment as a whole. A plan that takes over the lock
+// of a dead console has a phrase of its own, so that nobody types it out of habit.
 func Phrase(p *Plan) string {
+	if len(p.takeOver()) > 0 {
+		return "takeover:" + phrase(p)
+	}
+	return phrase(p)
+}
+
+func phrase(p *Plan) string {
 	if len(p.Intent.Targets) == 0 {
 		return p.Intent.Action + "@" + p.Environment
 	}

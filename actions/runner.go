@@ -96,7 +96,7 @@ func (r *Runner) Required(p *Plan) (need Confirm, phrase string) {
 	need = r.policy(p.Intent.Action).Required(p.Environment, p.Intent.Action)
 	switch {
 	case p.Intent.Action == UnlockName:
-		need = need.stricter(unlockConfirm(p))
+		need = unlockConfirm(p, need)
 	case p.claimed():
 		need = need.stricter(ConfirmType)
 	}

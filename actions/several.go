@@ -117,6 +117,9 @@ func (p *Plan) add(name string, part *Plan) {
 		s.Name, s.Of = name+": "+s.Name, part
 		p.Steps = append(p.Steps, s)
 	}
+	if part.Verify != nil {
+		p.Verify = part.Verify // that it is watched is told of the whole; each part is, by its own
+	}
 	for _, h := range part.LockHosts {
 		if !slices.Contains(p.LockHosts, h) {
 			p.LockHosts = append(p.LockHosts, h)

@@ -61,11 +61,11 @@ func (r *Runner) unlockFor(environment string, until time.Time) {
 }
 
 // unlockConfirm is what unlocking asks for: to be typed, always. To lock again asks for nothing.
-func unlockConfirm(p *Plan) Confirm {
-	if p.Intent.Args[argUnlock] == again {
+func unlockConfirm(p *Plan, need Confirm) Confirm {
+	if p.Intent.Args[argUnlock] == again && need != ConfirmNever {
 		return ConfirmNone
 	}
-	return ConfirmType
+	return need.stricter(ConfirmType)
 }
 
 // unlockAction is the action. It changes nothing but what this console may do.

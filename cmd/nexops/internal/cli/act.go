@@ -63,6 +63,7 @@ Exit codes: 0 it could be run; 1 it could not, with the reason; 64 wrong usage; 
 		outputFlag(sub, &p.output)
 		cmd.AddCommand(sub)
 	}
+	cmd.AddCommand(a.undoPlanCommand(f))
 	return cmd
 }
 
@@ -97,18 +98,22 @@ Exit codes: 0 good; 1 refused, nothing was done; 2 degraded; 3 failed or cancell
 			},
 		}
 		planFlags(cmd, &p, spec)
-		cmd.Flags().BoolVar(&p.yes, "yes", false, "confirm, where the policy asks for y")
-		cmd.Flags().StringVar(&p.confirm, "confirm", "", "confirm by name, e.g. "+phraseOf(spec)+", where the policy asks to type")
+		confirmFlags(cmd, &p, phraseOf(spec))
 		out = append(out, cmd)
 	}
 	return out
+}
+
+func confirmFlags(cmd *cobra.Command, p *actFlags, phrase string) {
+	cmd.Flags().BoolVar(&p.yes, "yes", false, "confirm, where the policy asks for y")
+	cmd.Flags().StringVar(&p.confirm, "confirm", "", "confirm by name, e.g. "+phrase+", where the policy asks to type")
 }
 
 func usageOf(s actions.Spec) string {
 	if s.Scope == actions.ScopeEnvironment {
 		return s.Name
 	}
-	return s.Name + " SERVICE"
+	return s.Name + " SERVICE..."
 }
 
 func phraseOf(s actions.Spec) string {
@@ -122,7 +127,7 @@ func targetArgs(s actions.Spec) cobra.PositionalArgs {
 	if s.Scope == actions.ScopeEnvironment {
 		return exactArgs(0, "no argument")
 	}
-	return exactArgs(1, "a SERVICE")
+	return someArgs("one SERVICE, or several")
 }
 
 // specs are what the actions say of themselves.
@@ -144,35 +149,49 @@ func (a *App) actionNames() []string {
 	return out
 }
 
-// withPlan opens the environment, makes the plan and hands it on.
+// wish makes an intent of what was said on the command line, once the estate has been seen.
+type wish func(c *console.Console, snap *fleet.Snapshot) (actions.Intent, error)
+
+// withPlan opens the environment, makes the plan of one action and hands it on.
 func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, spec actions.Spec, args []string, then func(context.Context, *console.Console, *actions.Plan) error) error {
+	return a.withWish(ctx, f, p.timeout, func(c *console.Console, snap *fleet.Snapshot) (actions.Intent, error) {
+		intent := actions.Intent{Action: spec.Name, Args: map[string]string{}, Who: c.Who, Why: p.why}
+		for _, name := range args {
+			svc, err := findService(snap, name)
+			if err != nil {
+				return intent, err
+			}
+			intent.Targets = append(intent.Targets, fleet.Ref{Service: svc.Key})
+		}
+		for name, value := range p.args {
+			if *value != "" {
+				intent.Args[name] = *value
+			}
+		}
+		return intent, nil
+	}, then)
+}
+
+// withWish opens the environment, plans what is wished for and hands the plan on.
+func (a *App) withWish(ctx context.Context, f *flags, timeout time.Duration, wished wish, then func(context.Context, *console.Console, *actions.Plan) error) error {
 	c, done, err := a.open(f)
 	if err != nil {
 		return err
 	}
 	defer done()
-	i := slices.IndexFunc(c.Actions, func(one actions.Action) bool { return one.Spec().Name == spec.Name })
-	if i < 0 {
-		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("no action %q in this console", spec.Name)}
-	}
-	act := c.Actions[i]
-	snap, err := firstSnapshot(ctx, c, p.timeout)
+	snap, err := firstSnapshot(ctx, c, timeout)
 	if err != nil {
 		return err
 	}
-	intent := actions.Intent{Action: spec.Name, Args: map[string]string{}, Who: c.Who, Why: p.why}
-	for _, name := range args {
-		svc, err := findService(snap, name)
-		if err != nil {
-			return err
-		}
-		intent.Targets = append(intent.Targets, fleet.Ref{Service: svc.Key})
+	intent, err := wished(c, snap)
+	if err != nil {
+		return err
 	}
-	for name, value := range p.args {
-		if *value != "" {
-			intent.Args[name] = *value
-		}
+	i := slices.IndexFunc(c.Actions, func(one actions.Action) bool { return one.Spec().Name == intent.Action })
+	if i < 0 {
+		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("no action %q in this console", intent.Action)}
 	}
+	act := c.Actions[i]
 	if err := a.possible(ctx, act, snap, intent); err != nil {
 		return err
 	}
@@ -241,14 +260,15 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	if err := planText(a.Stdout, plan); err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}
 	}
+	if text := c.Runner.Forbidden(plan.Environment, plan.Intent.Action); text != "" {
+		return &ExitError{Code: ExitRefused, Err: errors.New("nothing was done: " + text)}
+	}
 	if need, phrase := c.Runner.Required(plan); need == actions.ConfirmType && confirm.Typed == "" {
 		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --confirm %s", plan.Environment, phrase)}
 	} else if need == actions.ConfirmY && !confirm.Yes && confirm.Typed == "" {
 		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --yes", plan.Environment)}
 	}
-	if err := a.tellUnfinished(c.Journal, ""); err != nil {
-		return err
-	}
+	a.tellSettled(ctx, c)
 	events, err := c.Runner.Run(ctx, plan, confirm)
 	if err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}

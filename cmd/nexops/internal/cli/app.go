@@ -132,7 +132,7 @@ Without a config file it opens on this machine's Docker Engine.`,
 		a.statusCommand(f), a.logsCommand(f), a.planCommand(f), a.journalCommand(f),
 		a.configCommand(f), a.demoCommand(f), a.versionCommand(),
 	)
-	root.AddCommand(a.actCommands(f)...)
+	root.AddCommand(append(a.actCommands(f), a.undoCommand(f))...)
 	a.completeEnvironments(root, f)
 	return root
 }

@@ -52,6 +52,16 @@ func exactArgs(n int, names string) cobra.PositionalArgs {
 	}
 }
 
+// someArgs wants at least one.
+func someArgs(names string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return &ExitError{Code: ExitUsage, Err: fmt.Errorf("%s takes %s; see %s --help", cmd.CommandPath(), names, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
 func (a *App) logs(ctx context.Context, f *flags, l logsFlags, name string) error {
 	c, done, err := a.open(f)
 	if err != nil {

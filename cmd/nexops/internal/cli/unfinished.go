@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
+	"github.com/nexgate-hq/nexops/ui"
 )
 
 // news tells the screen of actions that began and whose end is not on record: at once that they are
@@ -71,6 +73,15 @@ func (a *App) settle(ctx context.Context, c *console.Console, tell func(lines []
 		})
 	}
 	looking.Wait()
+}
+
+// tellSettled prints, before something new begins, what was left without an end and what is true of it now.
+func (a *App) tellSettled(ctx context.Context, c *console.Console) {
+	var last []string
+	a.settle(ctx, c, func(lines []string) { last = lines })
+	for _, text := range last {
+		_, _ = fmt.Fprintln(a.Stderr, "nexops: "+ui.Sanitize(text))
+	}
 }
 
 // whatNext says what follows from an action without an end, before anything has been read.

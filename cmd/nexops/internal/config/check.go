@@ -45,6 +45,22 @@ func (l *loader) checkEnvironment(name string, env Environment) {
 	if env.Confirm != "" && !slices.Contains(allowed, string(env.Confirm)) {
 		l.add(base+".confirm", "unknown way to confirm %q%s", env.Confirm, choose(string(env.Confirm), allowed))
 	}
+	for _, action := range names(env.ConfirmActions) {
+		key := base + ".confirm_actions." + action
+		if c := env.ConfirmActions[action]; !c.Valid() {
+			l.add(key, "unknown way to confirm %q%s", c, choose(string(c), allowed))
+		}
+		if known := l.kinds.ActionNames; len(known) > 0 && !slices.Contains(known, action) {
+			l.add(key, "unknown action%s", choose(action, known))
+		}
+	}
+	seen := map[string]bool{}
+	for _, service := range env.Order {
+		if seen[service] {
+			l.add(base+".order", "%q stands in it twice", service)
+		}
+		seen[service] = true
+	}
 	for _, other := range names(l.cfg.Env) {
 		if other >= name {
 			continue

@@ -29,6 +29,10 @@ type Environment struct {
 	ReadOnly bool            `toml:"read_only"`
 	// AutoRollback takes a change that turns out badly back without asking: [actions.verify.auto_rollback] says on what.
 	AutoRollback bool `toml:"auto_rollback"`
+	// Order of services, in which several at once are acted on.
+	Order []string `toml:"order"`
+	// ConfirmActions are single actions' own, by their name, in the place of Confirm.
+	ConfirmActions map[string]actions.Confirm `toml:"confirm_actions"`
 }
 
 // UI is the [ui] table.
@@ -60,6 +64,8 @@ type Kinds struct {
 	// Actions maps the name of an [actions.NAME] table to what makes its config with
 	// defaults: a pointer to a struct. One with Validate() []error is validated.
 	Actions map[string]func() any
+	// ActionNames are the actions themselves: those of Actions that are no table of the engine's own.
+	ActionNames []string
 }
 
 func defaults() File {

@@ -88,25 +88,36 @@ func (c *Console) build(o Options) error {
 		watch = *v
 	}
 	rules := policy(o.Config)
+	var made []actions.Action
 	for _, kind := range o.Kinds.Actions {
 		a, err := kind.Build(o.Config.Actions[kind.Name], ActionDeps{
-			Environment: c.Environment, Config: o.Config, Sources: list, Secret: c.secret, Verify: watch,
+			Environment: c.Environment, Order: o.Config.Env[c.Environment].Order, Config: o.Config, Sources: list, Secret: c.secret, Verify: watch,
 			Host: c.pool.Host, CacheDir: o.CacheDir, Who: o.Who, Now: o.Now, Log: o.Log,
 		})
 		if err != nil {
 			return fmt.Errorf("actions.%s: %w", kind.Name, err)
 		}
-		c.Actions = append(c.Actions, warning{makeDiscreet(a, c.redact), rules, watch.For(c.Environment).Rollback}.whole())
+		made = append(made, a)
 	}
-	lock := lockConfig(o.Config)
+	lock := actions.NewHostLocker(lockConfig(o.Config), c.pool.Host, o.Log)
 	c.Runner = actions.NewRunner(actions.RunnerOptions{
 		Policy: rules, Journal: c.Journal, World: world{c.Collector},
 		Locker: actions.Lockers{
 			actions.NewLocalLocker(filepath.Join(o.StateDir, "locks"), o.Now),
-			actions.NewHostLocker(lock, c.pool.Host, o.Log),
+			lock,
 		},
 		Now: o.Now, Who: o.Who, Redact: c.redact, Log: o.Log, Planner: c.plan,
 	})
+	if o.Config.Env[c.Environment].ReadOnly {
+		made = append(made, actions.NewUnlock(c.Runner, c.Environment))
+	}
+	guard := &actions.Guard{
+		Order: o.Config.Env[c.Environment].Order, Who: o.Who, Now: o.Now, Look: lock.Look,
+		Dead: func(plan string) bool { return c.Journal.Dead(o.Now(), plan) },
+	}
+	for _, a := range made {
+		c.Actions = append(c.Actions, warning{makeDiscreet(a, guard, c.redact), rules, watch.For(c.Environment).Rollback}.whole())
+	}
 	return nil
 }
 
@@ -226,7 +237,9 @@ func observedHosts(list []sources.Source) func(fleet.SourceID) []string {
 func policy(cfg *config.Config) actions.Policy {
 	p := actions.Policy{Environments: map[string]actions.EnvironmentPolicy{}}
 	for name, e := range cfg.Env {
-		p.Environments[name] = actions.EnvironmentPolicy{Confirm: e.Confirm, ReadOnly: e.ReadOnly, AutoRollback: e.AutoRollback}
+		p.Environments[name] = actions.EnvironmentPolicy{
+			Confirm: e.Confirm, ReadOnly: e.ReadOnly, Actions: e.ConfirmActions, AutoRollback: e.AutoRollback,
+		}
 	}
 	return p
 }

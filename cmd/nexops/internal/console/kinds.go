@@ -38,7 +38,8 @@ func (k ActionKind) Spec() (actions.Spec, error) {
 // ActionDeps is what an action may use of the program around it. Build does no I/O, and makes
 // an action that can tell its Spec also when all of it is zero.
 type ActionDeps struct {
-	Environment string // the one that is open
+	Environment string   // the one that is open
+	Order       []string // of its services: several at once are acted on in this order
 	Config      *config.Config
 	// Sources are those of the open environment: sources.Capability finds one that can do something.
 	Sources []sources.Source
@@ -60,12 +61,13 @@ const (
 
 // Config are the kinds as the config reader needs them.
 func (k Kinds) Config() config.Kinds {
-	out := config.Kinds{Sources: k.Sources, Actions: map[string]func() any{
+	out := config.Kinds{Sources: k.Sources, ActionNames: []string{actions.UnlockName}, Actions: map[string]func() any{
 		lockTable:   func() any { c := actions.DefaultLockConfig(); return &c },
 		verifyTable: func() any { c := verify.DefaultConfig(); return &c },
 	}}
 	for _, a := range k.Actions {
 		out.Actions[a.Name] = a.NewConfig
+		out.ActionNames = append(out.ActionNames, a.Name)
 	}
 	return out
 }

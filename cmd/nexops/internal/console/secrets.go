@@ -62,12 +62,13 @@ func secretsOf(cfg *config.Config) []remote.Secret {
 // its steps run is untouched: their argv is only what people see.
 type discreet struct {
 	actions.Action
+	guard  *actions.Guard
 	redact *actions.Redactor
 }
 
-// makeDiscreet wraps an action, and keeps what it can do besides.
-func makeDiscreet(a actions.Action, redact *actions.Redactor) actions.Action {
-	d := discreet{a, redact}
+// makeDiscreet wraps an action, and keeps what it can do besides. It is asked through the guard.
+func makeDiscreet(a actions.Action, guard *actions.Guard, redact *actions.Redactor) actions.Action {
+	d := discreet{a, guard, redact}
 	if c, ok := a.(actions.Chooser); ok {
 		return discreetChooser{d, c}
 	}
@@ -91,14 +92,14 @@ func (d discreetChooser) Choices(ctx context.Context, snap *fleet.Snapshot, targ
 
 // Offer is the action's own, without secrets.
 func (d discreet) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer {
-	o := d.Action.Offer(snap, targets)
+	o := d.guard.Offer(d.Action, snap, targets)
 	o.Title, o.Reason = d.redact.Text(o.Title), d.redact.Text(o.Reason)
 	return o
 }
 
 // Plan is the action's own, without secrets.
 func (d discreet) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
-	p, err := d.Action.Plan(ctx, snap, intent)
+	p, err := d.guard.Plan(ctx, d.Action, snap, intent)
 	if err != nil {
 		return nil, discreetError{text: d.redact.Text(err.Error()), err: err}
 	}

@@ -28,9 +28,12 @@ func TestDocs(t *testing.T) {
 			t.Errorf("there is no section %q", name)
 			continue
 		}
-		for i := range typ.NumField() {
-			key, option, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
-			want := words(typ.Field(i).Type)
+		for _, field := range reflect.VisibleFields(typ) {
+			if field.Anonymous {
+				continue // its fields stand among the others, in the file as well
+			}
+			key, option, _ := strings.Cut(field.Tag.Get("json"), ",")
+			want := words(field.Type)
 			if option == "omitempty" {
 				want = strings.TrimSuffix(want, " or null") + ", may be absent"
 			}
@@ -60,8 +63,10 @@ func collect(t *testing.T, into map[string]reflect.Type, typ reflect.Type) {
 		t.Fatalf("%s and %s have one name", typ, other)
 	}
 	into[typ.Name()] = typ
-	for i := range typ.NumField() {
-		collect(t, into, typ.Field(i).Type)
+	for _, field := range reflect.VisibleFields(typ) {
+		if !field.Anonymous {
+			collect(t, into, field.Type)
+		}
 	}
 }
 
