@@ -213,21 +213,3 @@ func (m *Model) events(msg eventsMsg) tea.Cmd {
 	mark, tok := outcomeMark(r.outcome)
 	return m.toast(tok, mark+" "+r.plan.Title+": "+string(r.outcome)+" (v shows it)")
 }
-
-// undo offers to put back what the last run did.
-func (m *Model) undo() tea.Cmd {
-	r := m.flow.run
-	if r == nil || !r.ended || r.plan.Undo == nil {
-		return nil
-	}
-	in := *r.plan.Undo
-	if in.Who == "" {
-		in.Who = m.o.Who
-	}
-	for _, a := range m.o.Actions {
-		if a.Spec().Name == in.Action {
-			return m.begin(a, in)
-		}
-	}
-	return m.toast(tokWarn, "undo: this console has no action "+in.Action)
-}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
@@ -142,6 +143,10 @@ func TestGolden(t *testing.T) {
 			keys(m, "R")
 			p := planFor(t, m)
 			send(m, runStartedMsg{p, closedEvents(), nil}, eventsMsg{p.ID, sampleEvents(actions.OutcomeDegraded, "errors 2.3 %, baseline 0.1 %"), true})
+		}},
+		{"marked", func(_ *testing.T, m *Model) {
+			m.o.Runner = &gated{access: actions.Access{ReadOnly: true, Until: sampleNow.Add(14*time.Minute + 32*time.Second)}}
+			send(m, tea.KeyPressMsg{Code: ' ', Text: " "}, tea.KeyPressMsg{Code: ' ', Text: " "})
 		}},
 		{"quit", func(t *testing.T, m *Model) {
 			keys(m, "R")

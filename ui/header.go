@@ -21,6 +21,7 @@ func header(m *Model, w int, now time.Time) line {
 	segs := []segment{
 		{[]line{ln(bold(tokTitle, "nexops"), sp(tokText, " "), bold(tokAccent, m.o.Environment)), ln(bold(tokAccent, m.o.Environment))}, 2},
 	}
+	segs = append(segs, accessSegment(m, now)...)
 	if m.snap == nil {
 		segs = append(segs, segment{[]line{ln(sp(tokInfo, "◌ connecting…"))}, 0})
 	} else {

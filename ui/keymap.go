@@ -24,7 +24,7 @@ type MoveKeys struct {
 
 // ScreenKeys go from one place of the screen to another.
 type ScreenKeys struct {
-	Enter, Back, NextPane, Zoom, Filter, Palette, Help, Copy, Refresh, Quit, Interrupt key.Binding
+	Enter, Back, Mark, NextPane, Zoom, Filter, Palette, Help, Copy, Refresh, Quit, Interrupt key.Binding
 }
 
 // TabKeys choose a tab of the detail.
@@ -51,7 +51,7 @@ func NewKeyMap(acts []actions.Action) KeyMap {
 			PageUp: bind("pgup", "page up", "pgup", "ctrl+b"), PageDown: bind("pgdn", "page down", "pgdown", "ctrl+f"),
 		},
 		Screen: ScreenKeys{
-			Enter: bind("enter", "open", "enter"), Back: bind("esc", "back", "esc"),
+			Enter: bind("enter", "open", "enter"), Back: bind("esc", "back", "esc"), Mark: bind("space", "mark", "space"),
 			NextPane: bind("tab", "next pane", "tab", "shift+tab"), Zoom: bind("z", "zoom", "z"),
 			Filter: bind("/", "filter", "/"), Palette: bind(":", "command", ":"), Help: bind("?", "help", "?"),
 			Copy: bind("y", "copy", "y"), Refresh: bind("^r", "look again", "ctrl+r"),
@@ -99,6 +99,7 @@ func (k *KeyMap) enable(s situation) {
 	k.Log.Next.SetEnabled(text && s.searched)
 	k.Log.Prev.SetEnabled(text && s.searched)
 	k.Screen.Filter.SetEnabled(s.focus == paneList)
+	k.Screen.Mark.SetEnabled(s.focus == paneList && s.selected)
 	k.Screen.Copy.SetEnabled(s.selected)
 	k.Screen.Enter.SetEnabled(s.selected)
 	k.Screen.Back.SetEnabled(true)
@@ -122,7 +123,7 @@ func (k *KeyMap) groups() []helpGroup {
 	return []helpGroup{
 		{"change the world", append(append([]key.Binding{}, k.Act...), k.Undo, k.ViewRun)},
 		{"move", []key.Binding{k.Move.Up, k.Move.Down, k.Move.Top, k.Move.Bottom, k.Move.HalfUp, k.Move.HalfDown, k.Move.PageUp, k.Move.PageDown}},
-		{"go", []key.Binding{k.Screen.Enter, k.Screen.Back, k.Screen.NextPane, k.Screen.Zoom, k.Screen.Filter, k.Screen.Palette, k.Screen.Copy, k.Screen.Refresh, k.Screen.Help, k.Screen.Quit}},
+		{"go", []key.Binding{k.Screen.Enter, k.Screen.Back, k.Screen.Mark, k.Screen.NextPane, k.Screen.Zoom, k.Screen.Filter, k.Screen.Palette, k.Screen.Copy, k.Screen.Refresh, k.Screen.Help, k.Screen.Quit}},
 		{"tabs", []key.Binding{k.Tabs.Overview, k.Tabs.Logs, k.Tabs.Metrics, k.Tabs.Changes, k.Tabs.Inspect, k.Tabs.Prev, k.Tabs.Next}},
 		{"logs and text", []key.Binding{k.Log.Follow, k.Log.Wrap, k.Log.Raw, k.Log.Search, k.Log.Only, k.Log.Next, k.Log.Prev}},
 	}

@@ -39,7 +39,7 @@ func (m *Model) key(k tea.KeyPressMsg) tea.Cmd {
 
 // actionKey takes the keys that change the world. Those that can not say why.
 func (m *Model) actionKey(k tea.KeyPressMsg) (tea.Cmd, bool) {
-	if key.Matches(k, m.keys.Undo) && m.flow.running() == runEnded {
+	if key.Matches(k, m.keys.Undo) {
 		return m.undo(), true
 	}
 	for i, b := range m.keys.Act {
@@ -56,16 +56,12 @@ func (m *Model) act(a actions.Action) tea.Cmd {
 	if m.snap == nil {
 		return m.toast(tokWarn, spec.Title+": nothing has been seen yet")
 	}
+	if o := m.offerOf(a); !o.Enabled {
+		return m.toast(tokWarn, spec.Title+" is not possible: "+o.Reason)
+	}
 	var targets []fleet.Ref
 	if spec.Scope == actions.ScopeService {
-		s := m.list.service()
-		if s == nil {
-			return m.toast(tokWarn, spec.Title+": no service is selected")
-		}
-		targets = []fleet.Ref{{Service: s.Key}}
-	}
-	if o := a.Offer(m.snap, targets); !o.Enabled {
-		return m.toast(tokWarn, spec.Title+" is not possible: "+o.Reason)
+		targets = m.targets()
 	}
 	in := actions.Intent{Action: spec.Name, Targets: targets, Who: m.o.Who}
 	if ch, ok := a.(actions.Chooser); ok {
@@ -139,6 +135,8 @@ func (m *Model) back() {
 	case m.list.filter != "":
 		m.list.filter = ""
 		m.list.refilter()
+	case len(m.list.marked) > 0:
+		m.list.marked = nil
 	default:
 		m.view.news = nil
 	}

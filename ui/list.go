@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,9 @@ type listPane struct {
 	shown    []int // into snap.Services, in the order of the screen
 	selected fleet.ServiceKey
 	held     bool // the person has pressed a key or a button: the selection is theirs
-	cursor   int  // into shown
-	top      int  // first row on the screen, into shown
+	marked   []fleet.ServiceKey
+	cursor   int // into shown
+	top      int // first row on the screen, into shown
 	filter   string
 	typing   bool
 	in       input
@@ -37,6 +39,7 @@ func (p *listPane) SetSize(w, h int) {
 func (p *listPane) SetSnapshot(s *fleet.Snapshot) {
 	p.snap = s
 	p.ext = measure(s)
+	p.unmark()
 	p.refilter()
 }
 
@@ -203,6 +206,8 @@ func (p *listPane) Update(msg tea.Msg, keys *KeyMap) tea.Cmd {
 		p.moveTo(p.cursor - 2*half)
 	case key.Matches(k, keys.Move.PageDown):
 		p.moveTo(p.cursor + 2*half)
+	case key.Matches(k, keys.Screen.Mark):
+		p.toggle()
 	case key.Matches(k, keys.Screen.Filter):
 		p.typing, p.in = true, newInput(80)
 		p.in.set(p.filter)
@@ -290,6 +295,9 @@ func alignFigure(t line, c column) line {
 func (p *listPane) row(s *fleet.Service, cols []column, now time.Time) line {
 	mark, tok := severityMark(s.Severity)
 	out := ln(bold(tok, mark), sp(tokText, " "))
+	if slices.Contains(p.marked, s.Key) {
+		out = ln(bold(tok, mark), bold(tokAccent, "+"))
+	}
 	for i, c := range cols {
 		if i > 0 {
 			out = out.put(tokText, "  ")
@@ -301,7 +309,7 @@ func (p *listPane) row(s *fleet.Service, cols []column, now time.Time) line {
 		out = append(out, cell.pad(c.width)...)
 	}
 	if s.Stale {
-		return append(out[:1:1], line(out[1:]).toned(tokFaint)...)
+		return append(out[:2:2], line(out[2:]).toned(tokFaint)...)
 	}
 	return out
 }

@@ -6,7 +6,6 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
-	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
@@ -130,6 +129,8 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		cmd = m.chosen(msg)
 	case plannedMsg:
 		cmd = m.planned(msg)
+	case undoMsg:
+		cmd = m.undoRead(msg)
 	case armMsg:
 		cmd = m.arm(msg)
 	case runStartedMsg:
@@ -155,10 +156,10 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // sync brings everything that follows from the state in line with it.
 func (m *Model) sync() tea.Cmd {
 	s := m.list.service()
-	m.offer(s)
+	m.offer()
 	m.keys.enable(situation{
 		focus: m.view.focus, tab: m.detail.tab, selected: s != nil, searched: m.detail.searched(),
-		run: m.flow.running(), undo: m.flow.running() == runEnded && m.flow.run.plan.Undo != nil,
+		run: m.flow.running(), undo: m.mayUndo(),
 	})
 	a := m.arrange()
 	bare := m.bare()
@@ -208,22 +209,11 @@ func (m *Model) snapshot(s *fleet.Snapshot) tea.Cmd {
 	return m.moved(s)
 }
 
-// offer asks every action what it says about the selected service.
-func (m *Model) offer(s *fleet.Service) {
+// offer asks every action what it says about what it would act on.
+func (m *Model) offer() {
 	m.offers = m.offers[:0]
 	for _, a := range m.o.Actions {
-		o := offer{spec: a.Spec()}
-		switch {
-		case m.snap == nil:
-			o.offer.Reason = "nothing has been seen yet"
-		case o.spec.Scope == actions.ScopeEnvironment:
-			o.offer = a.Offer(m.snap, nil)
-		case s == nil:
-			o.offer.Reason = "no service is selected"
-		default:
-			o.offer = a.Offer(m.snap, []fleet.Ref{{Service: s.Key}})
-		}
-		m.offers = append(m.offers, o)
+		m.offers = append(m.offers, offer{spec: a.Spec(), offer: m.offerOf(a)})
 	}
 }
 

@@ -44,6 +44,8 @@ type Options struct {
 type Record struct {
 	// Journal gives the newest journal entries about a service, one line each.
 	Journal func(service fleet.ServiceKey) []string
+	// Undo reads the way back from a plan, or with "" from the last action on a service. nil: none is known.
+	Undo func(plan string, service fleet.ServiceKey) (*actions.Undoable, error)
 	// News is what has to be known before anything else, one line each; newer ones take the
 	// place of older ones. It stands below the header until Esc.
 	News <-chan []string

@@ -97,6 +97,9 @@ func (m *Model) border(p pane) token {
 // listBox is the attention list in its border.
 func (m *Model) listBox(r rect, now time.Time) []line {
 	title := ln(bold(tokTitle, "services"), sp(tokDim, " by attention"))
+	if n := len(m.list.marked); n > 0 {
+		title = ln(bold(tokTitle, "services"), bold(tokAccent, "  + "+itoa(n)+" marked"), sp(tokDim, "  esc unmarks"))
+	}
 	var status line
 	switch {
 	case m.list.typing:
@@ -219,7 +222,7 @@ func (m *Model) offerBrief(o offer, s *fleet.Service) string {
 	if o.offer.Title == "" || s == nil {
 		return o.spec.Title
 	}
-	if m.view.run {
+	if m.view.run || len(m.list.marked) > 0 {
 		return o.offer.Title // beside a run, which may be of another service
 	}
 	return strings.Replace(o.offer.Title, " "+s.Key.Name, "", 1)
@@ -259,7 +262,7 @@ func (m *Model) hints() []line {
 	case m.view.focus == paneDetail:
 		list = []key.Binding{k.Tabs.Logs, k.Tabs.Metrics, k.Tabs.Changes, k.Tabs.Inspect, k.Screen.Zoom, k.Screen.Copy, k.Screen.Back}
 	default:
-		list = []key.Binding{k.Screen.Enter, k.Tabs.Logs, k.Screen.Filter, k.Tabs.Metrics, k.Tabs.Changes, k.ViewRun}
+		list = []key.Binding{k.Screen.Enter, k.Tabs.Logs, k.Screen.Filter, k.Screen.Mark, k.Tabs.Metrics, k.Tabs.Changes, k.ViewRun}
 	}
 	for _, b := range list {
 		out = append(out, hint(b))

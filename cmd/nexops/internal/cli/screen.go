@@ -38,7 +38,7 @@ func (a *App) show(ctx context.Context, f *flags, cfg *config.Config) error {
 		Environment: c.Environment, Version: a.Version, Who: c.Who, Now: a.Now,
 		Snapshots: snapshots, Latest: c.Collector.Latest, Poke: func() { c.Collector.Poke() },
 		Actions: c.Actions, Runner: c.Runner, Tail: c.Tail, Inspect: c.Inspect,
-		Record:   ui.Record{Journal: a.journalLines(c), News: news},
+		Record:   ui.Record{Journal: a.journalLines(c), Undo: a.undoOf(c), News: news},
 		Look:     ui.Look{Theme: cfg.UI.Theme, Mouse: cfg.UI.Mouse, UTC: cfg.UI.UTC, LogLines: cfg.UI.LogLines},
 		Terminal: ui.Terminal{Input: a.Stdin, Output: a.Stdout, Environ: a.Environ},
 	})

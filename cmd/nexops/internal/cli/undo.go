@@ -13,6 +13,16 @@ import (
 	"github.com/nexgate-hq/nexops/ui"
 )
 
+// undoOf reads the way back for the screen.
+func (a *App) undoOf(c *console.Console) func(plan string, key fleet.ServiceKey) (*actions.Undoable, error) {
+	return func(plan string, key fleet.ServiceKey) (*actions.Undoable, error) {
+		if plan != "" {
+			return c.Journal.UndoPlan(a.Now(), plan, c.Who)
+		}
+		return c.Journal.Undo(a.Now(), key, c.Who)
+	}
+}
+
 // undoCommand puts back the last action on a service, as the journal has it.
 func (a *App) undoCommand(f *flags) *cobra.Command {
 	var p actFlags
