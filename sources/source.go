@@ -103,7 +103,9 @@ type Deps struct {
 	// Host gives the connection to a host by config name; the same one for every caller.
 	Host func(name string) (remote.Host, error)
 	// Secret reads a secret, so that the program around knows what must not be shown; nil reads it directly.
-	Secret   func(ctx context.Context, s remote.Secret) (string, error)
+	Secret func(ctx context.Context, s remote.Secret) (string, error)
+	// Actions are the [actions.*] tables by name: a source that shows what an action keeps reads its part.
+	Actions  map[string]any
 	CacheDir string // this program's own cache folder
 	LockDir  string // where the consoles keep their locks and holds on a host
 	Now      func() time.Time

@@ -179,7 +179,7 @@ func (c *Console) sources(o Options) ([]sources.Source, error) {
 	deps := sources.Deps{
 		LockDir:     lockConfig(o.Config).Dir,
 		Environment: c.Environment, Environments: environments, Hosts: c.Config.Env[c.Environment].Hosts,
-		HostEnvironment: c.hostEnvironment, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
+		HostEnvironment: c.hostEnvironment, Actions: c.Config.Actions, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
 		Secret: c.secret,
 	}
 	var out []sources.Source
