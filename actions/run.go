@@ -103,12 +103,40 @@ func (x *run) lock(ctx context.Context) (verdict, bool) {
 	return verdict{}, true
 }
 
-// steps runs the target's steps in order. The first that fails stops.
+// steps runs the target's steps in order. The first that fails stops; then those that always run do.
 func (x *run) steps(ctx context.Context) verdict {
+	next := x.at.from
+	v := x.inOrder(ctx, &next)
+	for _, why := range x.always(ctx, next) {
+		v.reasons = append(v.reasons, plain(why))
+	}
+	return v
+}
+
+// always runs what clears up after the plan, from a step on. It is not cut when the run is cancelled.
+func (x *run) always(ctx context.Context, next int) []string {
+	if !x.mutated {
+		return nil
+	}
+	var why []string
+	for i := next; i < x.at.to; i++ {
+		if !x.p.Steps[i].Always {
+			continue
+		}
+		if err := x.step(context.WithoutCancel(ctx), i); err != nil {
+			why = append(why, fmt.Sprintf("%s: %s", stepName(x.p.Steps[i]), err))
+		}
+	}
+	return why
+}
+
+// inOrder runs the steps and then verifies. next is the first that was not begun.
+func (x *run) inOrder(ctx context.Context, next *int) verdict {
 	for i := x.at.from; i < x.at.to; i++ {
 		if why, o := x.stop(ctx); why != "" {
 			return x.stopped(i, o, why)
 		}
+		*next = i + 1
 		err := x.step(ctx, i)
 		if err == nil {
 			continue
@@ -177,7 +205,7 @@ func (x *run) failed(ctx context.Context, i int, err error) verdict {
 func (x *run) names(from, to int) string {
 	var names []string
 	for _, s := range x.p.Steps[from:to] {
-		if s.Mutates {
+		if s.Mutates && !(s.Always && to == x.at.to) {
 			names = append(names, stepName(s))
 		}
 	}

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"archive/tar"
-	"bufio"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -22,7 +21,6 @@ type product struct {
 	dump     store.Call
 	versions string // of the programs
 	expected int64  // bytes at most; 0 is not known
-	bases    []actions.Basis
 	checks   []actions.Check
 	risks    []string
 	// One of these two reads the backup back. lister is a program that reads it and ends with 0; told sums up
@@ -190,19 +188,4 @@ func (c *lineCounter) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
-}
-
-// lines hands on output line by line, each at most so long.
-func lines(out func(line string)) (io.Writer, func()) {
-	pr, pw := io.Pipe()
-	done := make(chan struct{})
-	go func() { // ends when the writer is closed
-		defer close(done)
-		s := bufio.NewScanner(pr)
-		for s.Scan() {
-			out(remote.Clean(s.Text()))
-		}
-		_, _ = io.Copy(io.Discard, pr)
-	}()
-	return pw, func() { _ = pw.Close(); <-done }
 }

@@ -55,24 +55,28 @@ var errReaderEnded = errors.New("the reader ended")
 var errWriterFailed = errors.New("the stream was cut off")
 
 // pour runs from and lets into read what it writes, until both have ended. What passes goes through m. When one
-// of them fails the other is stopped. It holds 32 KiB of the stream at a time.
+// of them fails the other is stopped. Into begins with the first bytes: of a program that cannot even begin
+// nothing is written. 32 KiB of the stream are held at a time.
 func pour(ctx context.Context, from, into store.Call, m *meter, out io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	pr, pw := io.Pipe()
 	var reader sync.WaitGroup
 	var intoErr error
-	reader.Go(func() {
-		intoErr = into.Run(ctx, pr, out)
-		_ = pr.CloseWithError(errReaderEnded)
-		if intoErr != nil {
-			cancel(errReaderEnded) // from writes into nothing now: it need not go on
-		}
+	begin := sync.OnceFunc(func() {
+		reader.Go(func() {
+			intoErr = into.Run(ctx, pr, out)
+			_ = pr.CloseWithError(errReaderEnded)
+			if intoErr != nil {
+				cancel(errReaderEnded) // from writes into nothing now: it need not go on
+			}
+		})
 	})
-	fromErr := from.Run(ctx, nil, &relay{m: m, to: pw})
+	fromErr := from.Run(ctx, nil, &relay{m: m, to: pw, begin: begin})
 	if fromErr != nil {
 		_ = pw.CloseWithError(errWriterFailed)
 	} else {
+		begin() // it had nothing to say: that, too, is read
 		_ = pw.Close()
 	}
 	reader.Wait()
@@ -95,9 +99,10 @@ func worse(fromErr, intoErr error) error {
 
 // relay passes a stream on and measures it. When its reader has ended it goes on measuring.
 type relay struct {
-	m    *meter
-	to   io.Writer
-	dead bool
+	m     *meter
+	to    io.Writer
+	begin func() // called before the first byte is passed on
+	dead  bool
 }
 
 func (r *relay) Write(p []byte) (int, error) {
@@ -105,6 +110,7 @@ func (r *relay) Write(p []byte) (int, error) {
 	if r.dead {
 		return len(p), nil
 	}
+	r.begin()
 	if _, err := r.to.Write(p); err != nil {
 		r.dead = true
 	}

@@ -88,8 +88,8 @@ func tomlKeys(t reflect.Type, table string) map[string]map[string]bool {
 				inner = inner.Elem()
 			}
 			switch {
-			case inner.Kind() == reflect.Map && inner.Elem().Kind() == reflect.Struct:
-				walk(inner.Elem(), below+"."+anyName)
+			case inner.Kind() == reflect.Map && structOf(inner.Elem()) != nil:
+				walk(structOf(inner.Elem()), below+"."+anyName)
 				continue
 			case inner.Kind() == reflect.Map:
 				name = anyName // any key may stand in it: the table itself has to be there
@@ -114,6 +114,17 @@ var (
 	exampleKey   = regexp.MustCompile(`^(?:# ?)?([\w-]+)\s*=`)
 	exampleKind  = regexp.MustCompile(`^kind\s*=\s*"(\w+)"`)
 )
+
+// structOf gives the struct that a type is, or points to; nil when it is none.
+func structOf(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	return t
+}
 
 // keysInExample gives the keys of the example, commented or not, by table. A table of a source is
 // "sources:docker.sockets"; names that a person chooses are anyName as well.

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/backup"
 	"github.com/nexgate-hq/nexops/actions/redeploy"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
 	"github.com/nexgate-hq/nexops/sources"
+	"github.com/nexgate-hq/nexops/sources/backups"
 	"github.com/nexgate-hq/nexops/sources/docker"
 	"github.com/nexgate-hq/nexops/sources/git"
 	"github.com/nexgate-hq/nexops/sources/locks"
@@ -29,9 +34,12 @@ func kinds() console.Kinds {
 			prometheus.Kind(),
 			loki.Kind(),
 			locks.Kind(),
+			backups.Kind(),
 		},
 		Actions: []console.ActionKind{
 			{Name: "redeploy", NewConfig: func() any { c := redeploy.DefaultConfig(); return &c }, Build: buildRedeploy},
+			{Name: backup.Name, NewConfig: func() any { c := backup.DefaultConfig(); return &c }, Build: buildBackup},
+			{Name: backup.DrillName, NewConfig: func() any { c := backup.DefaultDrillConfig(); return &c }, Build: buildDrill},
 		},
 	}
 }
@@ -39,4 +47,38 @@ func kinds() console.Kinds {
 func buildRedeploy(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*redeploy.Config)
 	return redeploy.New(*c, redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log, Verify: d.Verify}), nil
+}
+
+func buildBackup(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*backup.Config)
+	return backup.New(*c, backupDeps(d)), nil
+}
+
+// buildDrill makes the action that restores what the jobs of [actions.backup] have made.
+func buildDrill(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*backup.DrillConfig)
+	jobs := backup.DefaultConfig()
+	if d.Config != nil {
+		made, ok := d.Config.Actions[backup.Name].(*backup.Config)
+		if !ok {
+			return nil, fmt.Errorf("there is no [actions.%s]", backup.Name)
+		}
+		jobs = *made
+	}
+	return backup.NewDrill(*c, jobs, backupDeps(d)), nil
+}
+
+func backupDeps(d console.ActionDeps) backup.Deps {
+	of := func(host string) string {
+		if d.Config == nil {
+			return ""
+		}
+		for name, e := range d.Config.Env {
+			if slices.Contains(e.Hosts, host) {
+				return name
+			}
+		}
+		return ""
+	}
+	return backup.Deps{Host: d.Host, HostEnvironment: of, Secret: d.Secret, Now: d.Now, Log: d.Log}
 }

@@ -100,7 +100,7 @@ type Keeper interface {
 
 // Kind is the entry for the list of kinds.
 func Kind() sources.Kind {
-	return sources.Kind{Name: kindName, NewConfig: func() sources.Config { return NewConfig() }, Build: build}
+	return sources.Kind{Name: kindName, Implicit: true, NewConfig: func() sources.Config { return NewConfig() }, Build: build}
 }
 
 // build makes a source for each place, so that one that cannot be reached hides no other.
