@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,12 +58,15 @@ func (y *yard) run(at time.Time, content string, change func(*store.Record)) str
 // counting is this machine, counting the commands.
 type counting struct {
 	remote.Host
+	mu  sync.Mutex
 	ran []string
 	err error
 }
 
 func (c *counting) Run(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	c.mu.Lock()
 	c.ran = append(c.ran, cmd.Argv[0])
+	c.mu.Unlock()
 	if c.err != nil {
 		return remote.Result{}, c.err
 	}
