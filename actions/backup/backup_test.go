@@ -138,7 +138,7 @@ func TestFailedRuns(t *testing.T) {
 
 func TestTheFloorStopsABackup(t *testing.T) {
 	s := newStage(t)
-	s.slow = 2 * time.Second
+	s.slow, s.watch = 2*time.Second, 5*time.Millisecond
 	p, err := New(s.cfg, s.deps()).Plan(t.Context(), s.Latest(), intent(Name))
 	if err != nil {
 		t.Fatal(err)

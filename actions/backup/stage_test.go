@@ -36,6 +36,7 @@ type stage struct {
 	free      int64  // KiB, as df says; 0 asks the real one
 	breaks    string // what pg_dump says before it ends with 1
 	slow      time.Duration
+	watch     time.Duration // 0 is so seldom that it does not show
 	backups   []fleet.BackupJob
 	pokes     int
 }
@@ -66,7 +67,7 @@ func (s *stage) deps() Deps {
 			return nil, fmt.Errorf("no host %s", name)
 		}
 		return s.host, nil
-	}, Watch: 5 * time.Millisecond, Seen: 2 * time.Second}
+	}, Watch: s.watch, Seen: 2 * time.Second}
 }
 
 // folder is where the backups of the stage are.
