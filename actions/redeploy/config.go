@@ -18,6 +18,7 @@ type Config struct {
 	// Strategy is how a service is brought to a release, Strategies likewise by environment.
 	Strategy   string            `toml:"strategy"`
 	Strategies map[string]string `toml:"strategies"`
+	Script     Script            `toml:"script"`
 	Drain      remote.Duration   `toml:"drain"` // what an old container gets to end what it is doing
 	// Services says of single services what is otherwise read from their containers.
 	Services map[string]Override `toml:"services"`
@@ -35,6 +36,8 @@ type Override struct {
 	Proxy        *bool    `toml:"proxy"`         // default: by the name of the image, and by fronts
 	TestConfig   []string `toml:"test_config"`   // in the proxy's container; default nginx -t
 	ReloadConfig []string `toml:"reload_config"` // likewise; default nginx -s reload
+	ConfigPaths  []string `toml:"config_paths"`  // of strategy reload: its configuration, below the checkout
+	Script       *Script  `toml:"script"`        // of strategy script; default: that of the action
 }
 
 // DefaultConfig is what an empty [actions.redeploy] means.
@@ -46,6 +49,20 @@ func DefaultConfig() Config {
 		Strategy: StrategyCompose,
 		Drain:    remote.Duration(30 * time.Second),
 	}
+}
+
+// HostNames are the hosts the config names.
+func (c *Config) HostNames() []string {
+	names := c.Config.HostNames()
+	if c.Script.Host != "" {
+		names = append(names, c.Script.Host)
+	}
+	for _, o := range c.Services {
+		if o.Script != nil && o.Script.Host != "" {
+			names = append(names, o.Script.Host)
+		}
+	}
+	return names
 }
 
 // Validate gives every mistake at once.
@@ -65,8 +82,20 @@ func (c *Config) Validate() []error {
 		add("drain: allowed is 1s to 15m")
 	}
 	errs = append(errs, c.validateStrategies()...)
+	errs = append(errs, c.Script.validate("script")...)
 	for name, o := range c.Services {
-		errs = append(errs, o.Override.Validate("services."+name, c.TagHome)...)
+		errs = append(errs, o.validate("services."+name, c.TagHome)...)
+	}
+	return errs
+}
+
+func (o Override) validate(at, home string) []error {
+	errs := append(o.Override.Validate(at, home), validateConfigPaths(at, o.ConfigPaths)...)
+	if o.Script != nil {
+		errs = append(errs, o.Script.validate(at+".script")...)
+	}
+	if o.Drain < 0 || o.Drain > remote.Duration(15*time.Minute) {
+		errs = append(errs, fmt.Errorf("%s.drain: allowed is 1s to 15m", at))
 	}
 	return errs
 }

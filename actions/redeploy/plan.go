@@ -36,19 +36,22 @@ type planner struct {
 	commit string // the one to push; "" when the branch has the tag already
 }
 
-// newPlanner chooses the strategy: what was asked for, else what the config says.
+// newPlanner chooses the strategy, and the release to go to.
 func newPlanner(a *action, snap *fleet.Snapshot, svc *fleet.Service, t *target, intent actions.Intent) (*planner, error) {
-	now := a.deps.Now()
-	p := &planner{a: a, snap: snap, svc: svc, t: t, intent: intent, id: actions.NewPlanID(now), made: now}
-	name := orElse(intent.Args[ArgStrategy], a.cfg.strategyOf(t.Key))
-	way, ok := strategyNamed(name)
-	if !ok {
-		return nil, fmt.Errorf("%s is no strategy: there is %s", remote.Clean(name), strings.Join(strategyNames(), ", "))
+	way, err := a.wayOf(t.Key, intent.Args[ArgStrategy])
+	if err != nil {
+		return nil, err
 	}
-	p.way = way
+	if way.keepsRelease {
+		t.stays()
+	} else if err := t.choose(svc, snap, intent.Args[ArgTo]); err != nil {
+		return nil, err
+	}
+	now := a.deps.Now()
+	p := &planner{a: a, snap: snap, svc: svc, t: t, intent: intent, id: actions.NewPlanID(now), made: now, way: way}
 	if way.refuse != nil {
 		if err := way.refuse(p); err != nil {
-			return nil, fmt.Errorf("strategy %s: %w", name, err)
+			return nil, fmt.Errorf("strategy %s: %w", way.name, err)
 		}
 	}
 	return p, nil
@@ -73,6 +76,9 @@ func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("the hosts were not asked to the end: %w", err)
 	}
+	if p.way.keepsRelease {
+		return p.assemble(), nil
+	}
 	if p.nothingToDo() {
 		return nil, errThere
 	}
@@ -93,7 +99,13 @@ func (p *planner) askHosts(ctx context.Context) {
 			p.surveys[i] = &survey{Survey: &compose.Survey{Place: pl}, digest: p.t.to.Digest}
 			continue
 		}
-		asking.Go(func() { p.surveys[i] = p.survey(ctx, pl) })
+		asking.Go(func() {
+			if p.way.ask != nil {
+				p.surveys[i] = p.way.ask(p, ctx, pl)
+			} else {
+				p.surveys[i] = p.survey(ctx, pl)
+			}
+		})
 	}
 	asking.Wait()
 }
@@ -226,7 +238,7 @@ func (p *planner) assemble() *actions.Plan {
 	var expect []verify.Expect
 	plan := &actions.Plan{
 		ID: p.id, Intent: p.intent, Environment: p.t.Key.Environment, Made: p.made, Snapshot: p.snap.Seq,
-		Title: fmt.Sprintf("redeploy %s on %s: %s → %s", p.t.Key.Name, p.t.Key.Environment, p.fromVersions(), p.t.to.Version()),
+		Title: p.title(),
 		Risks: p.risks(), Checks: p.checks, LockHosts: p.t.HostNames(), Undo: p.undo(),
 	}
 	for _, s := range p.surveys {
@@ -236,14 +248,16 @@ func (p *planner) assemble() *actions.Plan {
 			to.ImageID = s.local.ID
 		}
 		expect = append(expect, verify.Expect{Service: p.t.Key, Host: s.Place.Host, Pick: p.t.Pick, Release: to})
-		plan.Moves = append(plan.Moves, actions.Move{Service: p.t.Key, Host: s.Place.Host, From: s.Place.From, To: to})
+		if !p.way.keepsRelease {
+			plan.Moves = append(plan.Moves, actions.Move{Service: p.t.Key, Host: s.Place.Host, From: s.Place.From, To: to})
+		}
 		plan.Checks = append(plan.Checks, s.Checks...)
 		plan.Bases = append(plan.Bases, actions.RunningBasis(p.t.Key, s.Place.Host, p.t.Pick, p.snap))
 	}
 	plan.Bases = append(plan.Bases, p.desiredBasis())
 	set := p.a.deps.Verify.For(p.t.Key.Environment).With(p.a.cfg.Soak, p.a.cfg.Start)
 	e.watch = verify.New(set, verify.Deps{Now: p.a.deps.Now, Look: p.a.deps.Look}, p.snap, p.t.to.Version()+" runs", expect...)
-	plan.Verify = e.watch.Verify
+	plan.Verify = e.verdict
 	if ok, _ := plan.Runnable(); ok {
 		plan.Steps = e.steps()
 	}
@@ -260,6 +274,13 @@ func (p *planner) desiredBasis() actions.Basis {
 		return strings.TrimSpace(svc.Releases.Desired.Version() + " " + shortCommit(svc.Releases.Desired.Commit))
 	}
 	return actions.Basis{What: "git desires for " + key.Name, Value: now(p.snap), Now: now}
+}
+
+func (p *planner) title() string {
+	if p.way.title != nil {
+		return p.way.title(p)
+	}
+	return fmt.Sprintf("redeploy %s on %s: %s → %s", p.t.Key.Name, p.t.Key.Environment, p.fromVersions(), p.t.to.Version())
 }
 
 func (p *planner) fromVersions() string {
@@ -279,11 +300,17 @@ func (p *planner) risks() []string {
 	if p.commit != "" {
 		risks = append(risks, fmt.Sprintf("a commit is pushed to %s of the infra repo", p.repo.Branch))
 	}
+	if p.way.keepsRelease {
+		return risks
+	}
 	return append(risks, "changes to the database that came with the newer release stay")
 }
 
 // undo is the way back: to what the first host runs now.
 func (p *planner) undo() *actions.Intent {
+	if p.way.undo != nil {
+		return p.way.undo(p)
+	}
 	back := p.t.Hosts[0].From.Tag
 	if back == p.t.to.Tag {
 		return nil

@@ -77,17 +77,18 @@ func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer 
 	if err == nil {
 		err = a.possible(snap, svc, t)
 	}
+	var p *planner
 	if err == nil {
-		err = t.choose(svc, snap, "")
+		p, err = newPlanner(a, snap, svc, t, actions.Intent{})
 	}
-	if err == nil && t.there(svc) {
+	if err == nil && !p.way.keepsRelease && t.there(svc) {
 		err = fmt.Errorf("%s already runs %s", t.Key, t.to.Version())
-	}
-	if err == nil {
-		_, err = newPlanner(a, snap, svc, t, actions.Intent{})
 	}
 	if err != nil {
 		return actions.Offer{Reason: err.Error()}
+	}
+	if p.way.keepsRelease {
+		return actions.Offer{Enabled: true, Title: fmt.Sprintf("%s %s", p.way.name, t.Key.Name)}
 	}
 	return actions.Offer{Enabled: true, Title: fmt.Sprintf("redeploy %s %s", t.Key.Name, t.to.Version())}
 }
@@ -113,7 +114,8 @@ func (a *action) possible(snap *fleet.Snapshot, svc *fleet.Service, t *target) e
 	if len(tags) > usual {
 		return fmt.Errorf("its hosts run %d different releases: look into that first", len(tags))
 	}
-	if a.cfg.TagHome == compose.HomeGit && a.cfg.Branches[t.Key.Environment] == "" {
+	way, err := a.wayOf(t.Key, "")
+	if err == nil && !way.ownTag && a.cfg.TagHome == compose.HomeGit && a.cfg.Branches[t.Key.Environment] == "" {
 		return fmt.Errorf("[actions.redeploy.branches] names no branch for %s", t.Key.Environment)
 	}
 	return nil
@@ -153,9 +155,6 @@ func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.
 	t, svc, err := findTarget(&a.cfg, snap, intent.Targets)
 	if err == nil {
 		err = a.possible(snap, svc, t)
-	}
-	if err == nil {
-		err = t.choose(svc, snap, intent.Args[ArgTo])
 	}
 	if err != nil {
 		return nil, fmt.Errorf("redeploy %s: %w", targetName(intent.Targets), err)

@@ -222,6 +222,8 @@ func (h *engineHost) answer(ctx context.Context, cmd remote.Command) (remote.Res
 	switch argv := cmd.Argv; {
 	case argv[0] == "hostname":
 		return remote.Result{Stdout: []byte(h.Name() + "\n")}, nil
+	case strings.HasSuffix(argv[0], ".sh"):
+		return h.scripted(cmd)
 	case argv[0] == "tee" && h.full:
 		return exit(1, "tee: "+argv[1]+": No space left on device")
 	case argv[0] != "docker":
@@ -292,6 +294,25 @@ func (h *engineHost) containers(argv []string) (remote.Result, error) {
 		return remote.Result{Stdout: []byte("PID ELAPSED COMMAND\n1 900 nginx: master process nginx\n" + h.workers)}, nil
 	}
 	return exit(125, "docker: unknown command")
+}
+
+// scripted is the estate's own script: it takes environment, service and tag.
+func (h *engineHost) scripted(cmd remote.Command) (remote.Result, error) {
+	h.s.mu.Lock()
+	defer h.s.mu.Unlock()
+	if cmd.Dir != h.dir || len(cmd.Argv) != 4 || cmd.Argv[1] != "prod" || cmd.Argv[2] != "ai" {
+		return exit(64, "usage: deploy.sh ENV SERVICE TAG")
+	}
+	if h.upFails == "" || h.upFails == "late" {
+		in := h.instance
+		in.ID, in.Release = in.ID+"x", h.release(cmd.Argv[3])
+		in.Life = fleet.Life{CreatedAt: time.Now(), StartedAt: time.Now()}
+		h.instance = in
+	}
+	if h.upFails != "" {
+		return exit(3, "telling the chat failed, token "+canary)
+	}
+	return remote.Result{Stdout: []byte("deployed\n")}, nil
 }
 
 // proxied is Compose speaking to the nginx.

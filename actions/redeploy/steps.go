@@ -16,6 +16,7 @@ import (
 type execution struct {
 	*planner
 	watch *verify.Watch
+	said  string // what a script said that its exit code does not make good
 }
 
 // steps are all steps of the plan, in order.
@@ -30,7 +31,7 @@ func (e *execution) steps() []actions.Step {
 		})
 	}
 	for _, s := range e.surveys {
-		if !e.way.offHost {
+		if !e.way.offHost && e.way.ask == nil {
 			list = append(list, e.bring(s)...)
 		}
 		if e.way.steps != nil {

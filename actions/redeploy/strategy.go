@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
+	"github.com/nexgate-hq/nexops/remote"
 )
 
 // The strategies.
@@ -27,11 +29,17 @@ type strategy struct {
 	// tag_home = "git" the tag commit is made and pushed all the same, unless ownTag is set.
 	offHost bool
 	ownTag  bool
+	// keepsRelease: image and tag stay as they are, something else about the service is changed. Then title and undo are its own.
+	keepsRelease bool
+	title        func(p *planner) string
+	undo         func(p *planner) *actions.Intent
 	// refuse says why it is not for this service, by the snapshot and the config alone; nil: it is for any.
 	refuse func(p *planner) error
 	// prepare asks what is not on one host of the service, and survey what is; both add checks.
 	prepare func(p *planner, ctx context.Context)
-	survey  func(p *planner, ctx context.Context, s *survey)
+	// ask asks a host in the place of the questions about tag and image, which are then not brought there either.
+	ask    func(p *planner, ctx context.Context, pl *compose.Place) *survey
+	survey func(p *planner, ctx context.Context, s *survey)
 	// steps brings the release to one host, where tag and image are there by then; finish follows when all hosts have it.
 	steps  func(e *execution, s *survey) []actions.Step
 	finish func(e *execution) []actions.Step
@@ -41,7 +49,7 @@ type strategy struct {
 
 // strategies are all of them.
 func strategies() []strategy {
-	return []strategy{composeStrategy(), blueGreenStrategy()}
+	return []strategy{composeStrategy(), blueGreenStrategy(), reloadStrategy(), scriptStrategy()}
 }
 
 func strategyNames() []string {
@@ -64,6 +72,16 @@ func strategyNamed(name string) (strategy, bool) {
 // strategyOf is the name of the strategy of a service: its own, else that of the environment, else the default.
 func (c *Config) strategyOf(key fleet.ServiceKey) string {
 	return orElse(c.Services[key.Name].Strategy, orElse(c.Strategies[key.Environment], c.Strategy))
+}
+
+// wayOf is the strategy for a service: the one asked for, else what the config says.
+func (a *action) wayOf(key fleet.ServiceKey, asked string) (strategy, error) {
+	name := orElse(asked, a.cfg.strategyOf(key))
+	way, ok := strategyNamed(name)
+	if !ok {
+		return way, fmt.Errorf("%s is no strategy: there is %s", remote.Clean(name), strings.Join(strategyNames(), ", "))
+	}
+	return way, nil
 }
 
 func (c *Config) validateStrategies() []error {

@@ -19,7 +19,8 @@ type survey struct {
 	digest  string         // of the release to go to, where known
 	// rendered is what Compose would make of the service with the tag to go to.
 	rendered compose.Rendered
-	scale    int // for --scale; 0 leaves it to the file
+	conf     *configured // of a strategy that only changes the configuration
+	scale    int         // for --scale; 0 leaves it to the file
 }
 
 // survey asks a host everything. What it cannot find out it says as a failed check.
