@@ -18,6 +18,7 @@ type life struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	group  sync.WaitGroup
+	lender *lender
 
 	mu     sync.Mutex
 	ended  bool
@@ -26,7 +27,7 @@ type life struct {
 
 func newLife(ctx context.Context) *life {
 	ctx, cancel := context.WithCancel(ctx)
-	return &life{ctx: ctx, cancel: cancel}
+	return &life{ctx: ctx, cancel: cancel, lender: &lender{ctx: ctx, asks: make(chan *loan)}}
 }
 
 // lastWords bounds how long the end waits for what has been told to end.
@@ -199,7 +200,7 @@ func (l *life) run(r Runner, p *actions.Plan, c actions.Confirmation) tea.Cmd {
 		if l.ctx.Err() != nil {
 			return nil
 		}
-		events, err := r.Run(l.ctx, p, c)
+		events, err := r.Run(actions.WithTerminal(l.ctx, l.lender), p, c)
 		if err == nil {
 			l.mu.Lock()
 			l.events = events

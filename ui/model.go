@@ -69,6 +69,7 @@ func New(o Options) *Model { return newModel(context.Background(), o) }
 func newModel(ctx context.Context, o Options) *Model {
 	o = o.defaults()
 	m := &Model{o: o, life: newLife(ctx), keys: NewKeyMap(o.Actions)}
+	m.life.lender.env = o.Environ
 	m.detail.logs = newLogPane(&m.o)
 	m.setTheme(o.Theme)
 	if noColor(o.Environ) {
@@ -84,7 +85,7 @@ func newModel(ctx context.Context, o Options) *Model {
 
 // Init starts the clock and waits for the first snapshot. It draws before any answer.
 func (m *Model) Init() tea.Cmd {
-	return tea.Batch(m.life.waitSnapshot(m.o.Snapshots), m.life.waitNews(m.o.News), m.life.tick(m.o.Now()), tea.RequestBackgroundColor)
+	return tea.Batch(m.life.waitSnapshot(m.o.Snapshots), m.life.waitNews(m.o.News), m.life.waitLoan(m.life.lender.asks), m.life.tick(m.o.Now()), tea.RequestBackgroundColor)
 }
 
 // Update takes one message. It does no I/O: commands do, and only Update changes anything.
@@ -123,6 +124,10 @@ func (m *Model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case newsMsg:
 		m.view.news = msg.lines
 		cmd = m.life.waitNews(m.o.News)
+	case loanMsg:
+		cmd = m.lend(msg.loan)
+	case loanOverMsg:
+		cmd = tea.RequestBackgroundColor // whatever ran may have changed it
 	case journalMsg:
 		m.detail.journal = msg.lines
 	case choicesMsg:

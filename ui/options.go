@@ -63,6 +63,7 @@ type Look struct {
 type Terminal struct {
 	Input   io.Reader
 	Output  io.Writer
+	Errors  io.Writer // of a command line; a screen has none
 	Environ []string
 }
 

@@ -1,6 +1,9 @@
 package sim_test
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -51,6 +54,12 @@ func TestCommands(t *testing.T) {
 		{line: "env AI_TAG=0.4.1 " + prodCompose + "config --format json ai", out: `"image": "ghcr.io/nexgate-hq/ai-service:0.4.1"`},
 		{line: prodCompose + "up -d --no-deps nosuch", code: 1, err: "no such service: nosuch"},
 		{line: "env AI_TAG=9 " + prodCompose + "pull ai", code: 18, err: "manifest unknown"},
+		{line: "docker exec nexgate-prod-ai-1 echo hi there", out: "hi there\n"},
+		{line: "docker exec -i nexgate-prod-ai-1 sh", stdin: "echo one\nfalse\n", code: 1, out: "one\n"},
+		{line: "docker exec nexgate-prod-ai-1 sh -c 'exit 7'", code: 7},
+		{line: "docker exec nexgate-prod-ai-1 vi", code: 127, err: "executable file not found"},
+		{line: "docker exec -it nexgate-prod-ai-1 sh", code: 1, err: "not a TTY"},
+		{line: "docker exec nosuch sh", code: 1, err: "No such container"},
 		{line: "vi", code: 127, err: "command not found"},
 		{line: "cat a; id", code: 127, err: "needs a shell"},
 	} {
@@ -92,5 +101,45 @@ func TestStopAndStartHost(t *testing.T) {
 	}
 	if got := must(t, login(t, e, "prod-2"), "hostname", ""); got != "prod-2\n" {
 		t.Errorf("after the return: %q", got)
+	}
+}
+
+// A terminal in a container: it echoes, edits, survives Ctrl-C and follows its window.
+func TestShellInAContainer(t *testing.T) {
+	e := start(t, sim.Options{Still: true})
+	s, err := login(t, e, "prod-1").NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if err := s.RequestPty("xterm", 40, 100, ssh.TerminalModes{}); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := s.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var screen bytes.Buffer
+	s.Stdout = &screen
+	if err := s.Start("docker exec -it nexgate-prod-ai-1 sh"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WindowChange(50, 132); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(keys, "ech hi\x7f\x7f\x7fo hi\rgarbage\x03vi\rls /app\rexit 3\r"); err != nil {
+		t.Fatal(err)
+	}
+	var exit *ssh.ExitError
+	if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 3 {
+		t.Errorf("it ended with %v", err)
+	}
+	for _, want := range []string{"/ # ", "hi\r\n", "sh: vi: not found\r\n", "ai\r\n"} {
+		if !strings.Contains(screen.String(), want) {
+			t.Errorf("no %q in %q", want, screen.String())
+		}
+	}
+	if strings.Contains(screen.String(), "garbage: not found") {
+		t.Errorf("Ctrl-C ran the line: %q", screen.String())
 	}
 }

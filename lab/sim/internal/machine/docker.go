@@ -32,6 +32,8 @@ func (c *call) docker(ctx context.Context, args []string) int {
 		return c.template(args[1:], map[string]any{
 			"Client": map[string]string{"Version": h.Engine.Version, "ApiVersion": h.Engine.APIVersion}, "Server": engine.Version(h),
 		})
+	case args[0] == "exec":
+		return c.dockerExec(ctx, args[1:])
 	case args[0] == "ps":
 		return c.ps(args[1:])
 	case len(args) == 3 && args[0] == "image" && args[1] == "inspect":

@@ -93,6 +93,7 @@ type call struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+	tty    *sshd.TTY
 }
 
 // Exec runs one command line.
@@ -102,7 +103,7 @@ func (m *Machine) Exec(ctx context.Context, e sshd.Exec) int {
 		_, _ = fmt.Fprintf(e.Stderr, "sh: 1: %v\n", err)
 		return 127
 	}
-	c := &call{m: m, dir: home, env: map[string]string{}, argv: cmd.Argv, stdin: e.Stdin, stdout: e.Stdout, stderr: e.Stderr}
+	c := &call{m: m, dir: home, env: map[string]string{}, argv: cmd.Argv, stdin: e.Stdin, stdout: e.Stdout, stderr: e.Stderr, tty: e.TTY}
 	for k, v := range e.Env {
 		c.env[k] = v
 	}

@@ -26,7 +26,19 @@ type Exec struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
+	TTY    *TTY // nil: the client asked for no terminal
 }
+
+// TTY is the terminal that a client asked for. What goes over it is not cooked:
+// a program that wants echo and lines makes them itself.
+type TTY struct {
+	Term    string
+	Size    Size
+	Resized <-chan Size
+}
+
+// Size is how large a terminal is, in characters.
+type Size struct{ Columns, Rows int }
 
 // Backend is the machine behind the server.
 type Backend interface {
