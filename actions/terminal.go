@@ -29,6 +29,8 @@ type Terminal interface {
 	Borrow(ctx context.Context, title string, use func(ctx context.Context, tty TTY) error) error
 	// Streams are for a program that needs no terminal.
 	Streams() Streams
+	// Ended is told the exit code of the program, once it is known.
+	Ended(code int)
 }
 
 // terminalKey is where a context keeps the terminal of the person who acts.

@@ -18,6 +18,8 @@ func (f *fakeTerminal) Borrow(ctx context.Context, _ string, use func(context.Co
 	return use(ctx, TTY{})
 }
 
+func (f *fakeTerminal) Ended(int) {}
+
 func (f *fakeTerminal) Streams() Streams { return Streams{} }
 
 // A step finds the terminal of whoever runs the plan, and nobody's when nobody sits there.

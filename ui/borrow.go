@@ -45,7 +45,7 @@ func (t Terminal) Borrow(ctx context.Context, title string, use func(context.Con
 	if err != nil {
 		return fmt.Errorf("the keyboard cannot be shared: %w", err)
 	}
-	keys := &gate{r: reader}
+	keys := &keyboard{r: reader}
 	defer keys.shut()
 	_, _ = io.WriteString(out, Sanitize(title)+"\r\n")
 	sizes, stop := watchSize(out)
@@ -61,6 +61,13 @@ func (t Terminal) Borrow(ctx context.Context, title string, use func(context.Con
 // Streams are the terminal's own: of a screen that draws on it there are none to be had.
 func (t Terminal) Streams() actions.Streams {
 	return actions.Streams{In: t.Input, Out: t.Output, Err: t.Errors, Piped: !isTerminal(t.Input), Screen: isTerminal(t.Input) && isTerminal(t.Output)}
+}
+
+// Ended is for who wants to know.
+func (t Terminal) Ended(code int) {
+	if t.Code != nil {
+		*t.Code = code
+	}
 }
 
 func isTerminal(v any) bool {
@@ -85,8 +92,8 @@ func sizeOf(out term.File) (size actions.Size) {
 	return size
 }
 
-// gate is the keyboard, which can be taken from whoever reads it.
-type gate struct {
+// keyboard is what a person types, which can be taken from whoever reads it.
+type keyboard struct {
 	r    cancelreader.CancelReader
 	mu   sync.Mutex // held while somebody reads
 	once sync.Once
@@ -94,7 +101,7 @@ type gate struct {
 }
 
 // Read is the borrower's.
-func (g *gate) Read(p []byte) (int, error) {
+func (g *keyboard) Read(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.gone {
@@ -108,7 +115,7 @@ func (g *gate) Read(p []byte) (int, error) {
 }
 
 // swallow takes what is typed for a while, and forgets it.
-func (g *gate) swallow(ctx context.Context, long time.Duration) {
+func (g *keyboard) swallow(ctx context.Context, long time.Duration) {
 	go func() { // ends with shut, which waits for it
 		buf := make([]byte, 256)
 		for {
@@ -126,7 +133,7 @@ func (g *gate) swallow(ctx context.Context, long time.Duration) {
 }
 
 // shut takes the keyboard back: nobody reads it any more when it returns.
-func (g *gate) shut() {
+func (g *keyboard) shut() {
 	g.once.Do(func() {
 		if !g.r.Cancel() {
 			return // a reader that cannot be stopped: it ends with the program

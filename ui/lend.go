@@ -65,6 +65,9 @@ func (l *lender) Borrow(ctx context.Context, title string, use func(context.Cont
 // Streams are none: the screen has them.
 func (l *lender) Streams() actions.Streams { return actions.Streams{Screen: true} }
 
+// Ended is not asked for: the run view says it.
+func (l *lender) Ended(int) {}
+
 // revoke takes a loan back that has not begun.
 func (b *loan) revoke() bool {
 	b.mu.Lock()

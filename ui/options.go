@@ -64,6 +64,7 @@ type Terminal struct {
 	Input   io.Reader
 	Output  io.Writer
 	Errors  io.Writer // of a command line; a screen has none
+	Code    *int      // where the exit code of what ran on the terminal goes; nil: nowhere
 	Environ []string
 }
 

@@ -221,6 +221,9 @@ func (m *Model) chosen(msg choicesMsg) tea.Cmd {
 		return m.toast(tokCrit, f.intent.Action+": "+msg.err.Error())
 	}
 	f.stage, f.picker = flowChoosing, newPicker(msg.choices, m.o.Now())
+	if rows := msg.choices.Rows; msg.choices.Free == "" && len(rows) == 1 && rows[0].Reason == "" {
+		return m.pickValue(rows[0].Value) // nothing to choose: the plan says what it is about
+	}
 	return nil
 }
 
@@ -232,18 +235,24 @@ func (m *Model) pickKey(msg tea.Msg) tea.Cmd {
 		m.abandon()
 		return m.toast(tokDim, "cancelled, nothing was done")
 	case pickChosen:
-		args := map[string]string{}
-		for k, v := range f.intent.Args {
-			args[k] = v
-		}
-		args[f.picker.choices.Arg] = f.picker.value()
-		in := f.intent
-		in.Args = args
-		f.stage = flowIdle
-		return m.begin(f.action, in)
+		return m.pickValue(f.picker.value())
 	case pickNothing:
 	}
 	return nil
+}
+
+// pickValue goes on with what was chosen.
+func (m *Model) pickValue(value string) tea.Cmd {
+	f := &m.flow
+	args := map[string]string{}
+	for k, v := range f.intent.Args {
+		args[k] = v
+	}
+	args[f.picker.choices.Arg] = value
+	in := f.intent
+	in.Args = args
+	f.stage = flowIdle
+	return m.begin(f.action, in)
 }
 
 func (m *Model) pickerOverlay(frame []line) {

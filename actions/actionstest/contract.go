@@ -28,6 +28,8 @@ type Case struct {
 	// Secret is a value that is planted in the estate (in files, environments, outputs)
 	// and must be found nowhere afterwards.
 	Secret string
+	// Terminal is what a step may borrow; nil: nobody sits at one.
+	Terminal actions.Terminal
 	// Budget is how long one run may take to its end; 0 is a minute.
 	Budget time.Duration
 }
@@ -182,7 +184,8 @@ func testPlanWhole(t *testing.T, setup func(*testing.T) Case) {
 			t.Errorf("check %+v says nothing", check)
 		}
 	}
-	if len(p.LockHosts) == 0 || len(p.Bases) == 0 {
+	unlocked := !slices.ContainsFunc(p.Steps, func(s actions.Step) bool { return s.Mutates && !s.Attended })
+	if len(p.LockHosts) == 0 != unlocked || len(p.Bases) == 0 {
 		t.Errorf("locks on %v, stands on %v", p.LockHosts, p.Bases)
 	}
 	if moved := actions.Moved(p, c.Snapshot); len(moved) > 0 {

@@ -31,7 +31,10 @@ type cut struct {
 	err    error
 }
 
-var _ remote.Host = (*Host)(nil)
+var (
+	_ remote.Host        = (*Host)(nil)
+	_ remote.Interactive = (*Host)(nil)
+)
 
 // NewHost makes a host that answers by a function.
 func NewHost(name string, answer func(ctx context.Context, cmd remote.Command) (remote.Result, error)) *Host {
@@ -72,6 +75,13 @@ func (h *Host) Run(ctx context.Context, cmd remote.Command) (remote.Result, erro
 		return remote.Result{}, fmt.Errorf("%s: %w", h.name, c.err)
 	}
 	return res, err
+}
+
+// Interact is Run with the terminal for its streams.
+func (h *Host) Interact(ctx context.Context, cmd remote.Command, tty remote.TTY) (int, error) {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty.In, tty.Out, tty.Out
+	res, err := h.Run(ctx, cmd)
+	return res.Code, err
 }
 
 func (h *Host) record(argv []string) *cut {

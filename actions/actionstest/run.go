@@ -41,6 +41,9 @@ func run(t *testing.T, c Case, o options) result {
 	r := runner(c, j)
 	ctx, cancel := context.WithTimeout(context.Background(), budget(c))
 	defer cancel()
+	if c.Terminal != nil {
+		ctx = actions.WithTerminal(ctx, c.Terminal)
+	}
 	ch, err := r.Run(ctx, res.plan, actions.Confirmation{Yes: true})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/backup"
+	"github.com/nexgate-hq/nexops/actions/exec"
 	"github.com/nexgate-hq/nexops/actions/redeploy"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
@@ -40,6 +41,7 @@ func kinds() console.Kinds {
 			{Name: "redeploy", NewConfig: func() any { c := redeploy.DefaultConfig(); return &c }, Build: buildRedeploy},
 			{Name: backup.Name, NewConfig: func() any { c := backup.DefaultConfig(); return &c }, Build: buildBackup},
 			{Name: backup.DrillName, NewConfig: func() any { c := backup.DefaultDrillConfig(); return &c }, Build: buildDrill},
+			{Name: exec.Name, NewConfig: func() any { c := exec.DefaultConfig(); return &c }, Build: buildExec},
 		},
 	}
 }
@@ -81,4 +83,9 @@ func backupDeps(d console.ActionDeps) backup.Deps {
 		return ""
 	}
 	return backup.Deps{Host: d.Host, HostEnvironment: of, Secret: d.Secret, Now: d.Now, Log: d.Log}
+}
+
+func buildExec(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*exec.Config)
+	return exec.New(*c, exec.Deps{Host: d.Host, Now: d.Now}), nil
 }

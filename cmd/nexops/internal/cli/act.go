@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/exec"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/ui"
@@ -80,6 +81,10 @@ func planFlags(cmd *cobra.Command, p *actFlags, spec actions.Spec) {
 func (a *App) actCommands(f *flags) []*cobra.Command {
 	var out []*cobra.Command
 	for _, spec := range a.specs() {
+		if spec.Name == exec.Name {
+			out = append(out, a.execCommand(f, spec))
+			continue
+		}
 		var p actFlags
 		cmd := &cobra.Command{
 			Use: usageOf(spec), Short: spec.Help,
@@ -260,13 +265,8 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	if err := planText(a.Stdout, plan); err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}
 	}
-	if text := c.Runner.Forbidden(plan.Environment, plan.Intent.Action); text != "" {
-		return &ExitError{Code: ExitRefused, Err: errors.New("nothing was done: " + text)}
-	}
-	if need, phrase := c.Runner.Required(plan); need == actions.ConfirmType && confirm.Typed == "" {
-		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --confirm %s", plan.Environment, phrase)}
-	} else if need == actions.ConfirmY && !confirm.Yes && confirm.Typed == "" {
-		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --yes", plan.Environment)}
+	if err := unconfirmed(c, plan, confirm); err != nil {
+		return err
 	}
 	a.tellSettled(ctx, c)
 	events, err := c.Runner.Run(ctx, plan, confirm)
@@ -317,6 +317,19 @@ func (a *App) watch(events <-chan actions.Event, plan *actions.Plan) (*actions.N
 		exit.Code = ExitRefused // somebody else holds the lock: nothing began
 	}
 	return next, err
+}
+
+// unconfirmed says what is missing on the command line.
+func unconfirmed(c *console.Console, plan *actions.Plan, confirm actions.Confirmation) error {
+	if text := c.Runner.Forbidden(plan.Environment, plan.Intent.Action); text != "" {
+		return &ExitError{Code: ExitRefused, Err: errors.New("nothing was done: " + text)}
+	}
+	if need, phrase := c.Runner.Required(plan); need == actions.ConfirmType && confirm.Typed == "" {
+		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --confirm %s", plan.Environment, phrase)}
+	} else if need == actions.ConfirmY && !confirm.Yes && confirm.Typed == "" {
+		return &ExitError{Code: ExitRefused, Err: fmt.Errorf("nothing was done: %s asks for --yes", plan.Environment)}
+	}
+	return nil
 }
 
 func eventText(e actions.Event, plan *actions.Plan) string {

@@ -38,6 +38,8 @@ func (c *call) docker(ctx context.Context, args []string) int {
 		return c.ps(args[1:])
 	case len(args) == 3 && args[0] == "image" && args[1] == "inspect":
 		return c.imageInspect(args[2])
+	case len(args) == 5 && slices.Equal(args[:4], []string{"container", "inspect", "--format", "{{json .State}}"}):
+		return c.containerState(args[4])
 	case len(args) >= 3 && args[0] == "manifest" && args[1] == "inspect":
 		return c.manifestInspect(args[2:])
 	case slices.Equal(args, []string{"system", "dial-stdio"}):

@@ -47,6 +47,15 @@ func (c *call) dockerExec(_ context.Context, args []string) int {
 	return code
 }
 
+// containerState is what docker container inspect says of how a container is.
+func (c *call) containerState(ref string) int {
+	k, err := c.m.World.Find(c.m.Name, ref)
+	if err != nil {
+		return c.fail(1, "Error: No such container: %s", ref)
+	}
+	return c.json(map[string]any{"Status": k.State, "Running": k.State == world.Running || k.State == world.Restarting, "Paused": false, "Pid": k.Pid()}, "")
+}
+
 func execFlags(args []string) (tty bool, env, rest []string, err error) {
 	for len(args) > 0 {
 		a := args[0]
