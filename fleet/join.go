@@ -19,11 +19,12 @@ const (
 func Join(in Input) *Snapshot {
 	reports := slices.Clone(in.Reports)
 	sort.Slice(reports, func(i, j int) bool { return reports[i].Status.ID < reports[j].Status.ID })
-	j := &joiner{in: in, reports: reports, resolver: newResolver(in), rows: map[ServiceKey]*row{}}
+	j := &joiner{in: in, reports: reports, resolver: newResolver(in), rows: map[string]*row{}}
 	j.hosts = joinHosts(in, reports)
-	for _, r := range reports {
-		j.addInstances(r)
-		j.images = append(j.images, r.Facts.Images...)
+	j.makeRoom()
+	for i := range reports {
+		j.addInstances(&reports[i])
+		j.images = append(j.images, reports[i].Facts.Images...)
 	}
 	for _, r := range reports {
 		j.addHistories(r)
@@ -39,56 +40,44 @@ func Join(in Input) *Snapshot {
 // row is a service while it is being joined.
 type row struct {
 	svc       Service
-	found     []*Instance // all of the service's, companions included
-	main      []*Instance // without companions; after finish they point into svc.Instances
-	helpers   []*Instance // the companions among found
-	metrics   []metricInput
-	history   []Release
-	problem   string // of the desired release
+	first     int       // in joiner.members, of all its instances, companions included; 0 is none
+	series    int       // first in joiner.series; 0 is none
+	last      int       // in joiner.series
+	history   []Release // of its report
+	problem   string    // of the desired release
 	changes   []Change
 	desiredBy SourceID
 	gitSeen   time.Time // when the desired releases were read
 	gitStale  bool
+	rank      int // of its worst reason
 }
 
+// joiner holds what a join is in the middle of. With ten thousand instances nearly all of its time is
+// memory: what is needed only for one row at a time is used again for the next, and what goes
+// into the snapshot in many small slices is cut from few large ones.
 type joiner struct {
 	in       Input
 	reports  []Report
 	resolver *resolver
 	hosts    map[string]*hostView
-	rows     map[ServiceKey]*row
+	rows     map[string]*row // by name: they are all of one environment
 	images   []Image
-	tagged   map[[2]string]string // {host, reference} to image id, made on first use
-	changes  []*Change            // of hosts, and of all services
+	index    *imageIndex
+	changes  []*Change // of hosts, and of all services
 	backups  []backup
 	holds    []Hold
+	scratch
+	room
 }
 
 func (j *joiner) row(key ServiceKey) *row {
-	r := j.rows[key]
+	r := j.rows[key.Name]
 	if r == nil {
-		r = &row{svc: Service{Key: key}}
-		j.rows[key] = r
+		r = &j.rowRoom.take(1)[0]
+		r.svc.Key = key
+		j.rows[key.Name] = r
 	}
 	return r
-}
-
-func (j *joiner) addInstances(rep Report) {
-	for i := range rep.Facts.Instances {
-		in := &rep.Facts.Instances[i]
-		if in.OneOff {
-			continue
-		}
-		key, companion, ok := j.resolver.resolve(in.Subject)
-		if !ok {
-			continue
-		}
-		r := j.row(key)
-		r.found = append(r.found, in)
-		if companion {
-			r.helpers = append(r.helpers, in)
-		}
-	}
 }
 
 func (j *joiner) addHistories(rep Report) {
@@ -141,90 +130,46 @@ func (j *joiner) snapshot() *Snapshot {
 		}
 	}
 	sort.Slice(snap.Hosts, func(a, b int) bool { return snap.Hosts[a].Name < snap.Hosts[b].Name })
-	refs := imageDigests(j.images)
-	byRepo := imagesByRepository(j.images)
-	list := make([]*Service, 0, len(j.rows))
+	j.index = newImageIndex(j.images)
+	list := make([]*row, 0, len(j.rows))
 	for _, r := range j.rows {
-		if len(r.found) == 0 && r.desiredBy == "" {
+		if r.first == 0 && r.desiredBy == "" {
 			continue // only a metric or a change knows the name: no row of its own
 		}
-		j.finish(r, refs, byRepo)
-		list = append(list, &r.svc)
-		for i := range r.svc.Changes {
-			j.changes = append(j.changes, &r.svc.Changes[i])
-		}
+		j.finish(r)
+		list = append(list, r)
 	}
 	sortByAttention(list)
 	snap.Services = make([]Service, len(list))
-	for i, svc := range list {
-		snap.Services[i] = *svc
+	for i, r := range list {
+		snap.Services[i] = r.svc
+		for k := range r.svc.Changes {
+			j.changes = append(j.changes, &r.svc.Changes[k])
+		}
 	}
-	slices.SortStableFunc(j.changes, compareChanges)
-	for _, c := range j.changes[:min(len(j.changes), maxSnapshotChanges)] {
-		snap.Changes = append(snap.Changes, *c)
-	}
+	snap.Changes = newestChanges(j.changes)
 	return snap
 }
 
-func (j *joiner) finish(r *row, refs map[string]string, byRepo map[string][]Image) {
+func (j *joiner) finish(r *row) {
 	svc := &r.svc
 	j.settleInstances(r)
-	j.see(svc)
-	svc.Releases = joinReleases(r, refs, byRepo)
+	svc.Releases = j.joinReleases(r)
 	svc.Health = worstHealth(svc.Instances)
 	if len(svc.Instances) == 0 && !j.allSeen() {
 		svc.Health = HealthUnknown // it may run where nobody can look
 	}
-	svc.Metrics = joinMetrics(r)
-	svc.Changes = joinChanges(r)
+	j.joinMetrics(r)
+	svc.Metrics = metricMap(j.metrics)
+	svc.Changes = j.joinChanges(r)
 	svc.Hold = j.holdOf(svc.Key.Name)
 	t := j.in.Rules.thresholds(svc.Key.Name)
 	svc.Reasons = j.reasons(r, t)
 	for _, reason := range svc.Reasons {
 		svc.Severity = max(svc.Severity, reason.Severity)
 	}
+	r.rank = worstRank(svc)
 	svc.Suspect = suspect(svc, t, j.in.Now)
-}
-
-// settleInstances copies the reported instances into the row, in order, without
-// touching the report: on a host that cannot be seen their health is unknown.
-func (j *joiner) settleInstances(r *row) {
-	sortInstances(r.found)
-	svc := &r.svc
-	svc.Instances = make([]Instance, len(r.found))
-	for i, in := range r.found {
-		svc.Instances[i] = *in
-		if h := j.hosts[in.Host]; h != nil && h.unseen {
-			svc.Instances[i].Health = HealthUnknown
-		}
-		if !slices.Contains(r.helpers, in) {
-			r.main = append(r.main, &svc.Instances[i])
-		}
-		if !slices.Contains(svc.Hosts, in.Host) {
-			svc.Hosts = append(svc.Hosts, in.Host)
-		}
-	}
-	sort.Strings(svc.Hosts)
-}
-
-// see sets how fresh the facts are on which the row stands.
-func (j *joiner) see(svc *Service) {
-	for _, name := range svc.Hosts {
-		h := j.hosts[name]
-		if h == nil {
-			continue
-		}
-		if svc.Seen.IsZero() || h.seen.Before(svc.Seen) {
-			svc.Seen = h.seen
-		}
-		svc.Stale = svc.Stale || h.unseen
-	}
-}
-
-func sortInstances(list []*Instance) {
-	slices.SortFunc(list, func(x, y *Instance) int {
-		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.Name, y.Name), cmp.Compare(x.ID, y.ID))
-	})
 }
 
 // healthRank orders healths from harmless to bad.
@@ -308,17 +253,51 @@ func sortChanges(list []Change) {
 
 // compareChanges puts the newest first, and changes of one moment in a fixed order.
 func compareChanges(x, y *Change) int {
-	return cmp.Or(y.At.Compare(x.At), compareSubjects(x.Subject, y.Subject), cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.What, y.What), cmp.Compare(x.Source, y.Source))
+	if by := y.At.Compare(x.At); by != 0 {
+		return by
+	}
+	if by := compareSubjects(x.Subject, y.Subject); by != 0 {
+		return by
+	}
+	return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(x.What, y.What), cmp.Compare(x.Source, y.Source))
 }
 
 func compareSubjects(a, b Subject) int {
-	return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Project, b.Project),
+	if by := cmp.Compare(a.Service, b.Service); by != 0 {
+		return by
+	}
+	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Project, b.Project),
 		cmp.Compare(a.Container, b.Container), cmp.Compare(a.Environment, b.Environment))
 }
 
-func sortByAttention(list []*Service) {
-	slices.SortFunc(list, func(x, y *Service) int {
-		return cmp.Or(cmp.Compare(y.Severity, x.Severity), cmp.Compare(worstRank(x), worstRank(y)), cmp.Compare(x.Key.Name, y.Key.Name))
+// newestChanges are the newest of all, in order. Most of a large estate's are older than those.
+func newestChanges(list []*Change) []Change {
+	if len(list) > maxSnapshotChanges {
+		times := make([]time.Time, len(list))
+		for i, c := range list {
+			times[i] = c.At
+		}
+		slices.SortFunc(times, func(a, b time.Time) int { return b.Compare(a) })
+		oldest := times[maxSnapshotChanges-1]
+		list = slices.DeleteFunc(list, func(c *Change) bool { return c.At.Before(oldest) })
+	}
+	slices.SortStableFunc(list, compareChanges)
+	var out []Change
+	for _, c := range list[:min(len(list), maxSnapshotChanges)] {
+		out = append(out, *c)
+	}
+	return out
+}
+
+func sortByAttention(list []*row) {
+	slices.SortFunc(list, func(x, y *row) int {
+		if by := cmp.Compare(y.svc.Severity, x.svc.Severity); by != 0 {
+			return by
+		}
+		if x.rank != y.rank {
+			return cmp.Compare(x.rank, y.rank)
+		}
+		return cmp.Compare(x.svc.Key.Name, y.svc.Key.Name)
 	})
 }
 

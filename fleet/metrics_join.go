@@ -11,7 +11,10 @@ type metricInput struct {
 	source    SourceID
 	companion bool
 	stale     bool
+	next      int // in joiner.series, of the same row; 0 is none
 }
+
+func (j *joiner) metricsRoom(n int) { j.series = make([]metricInput, 1, n+1) }
 
 func (j *joiner) addMetrics(rep Report) {
 	stale := rep.Status.Stale(j.in.Now)
@@ -22,10 +25,14 @@ func (j *joiner) addMetrics(rep Report) {
 			continue
 		}
 		r := j.row(key)
-		if r.metrics == nil {
-			r.metrics = make([]metricInput, 0, 8) // about as many metrics as a service has
+		j.series = append(j.series, metricInput{fact: f, source: rep.Status.ID, companion: companion, stale: stale})
+		at := len(j.series) - 1
+		if r.series == 0 {
+			r.series = at
+		} else {
+			j.series[r.last].next = at
 		}
-		r.metrics = append(r.metrics, metricInput{fact: f, source: rep.Status.ID, companion: companion, stale: stale})
+		r.last = at
 	}
 }
 
@@ -45,49 +52,70 @@ func combiner(name MetricName) combine {
 	}
 }
 
-// joinMetrics makes one metric of all the series of a name. Companions count only where
-// adding them does not mislead: a helper's memory ratio and its log errors.
-func joinMetrics(r *row) map[MetricName]Metric {
-	out := make(map[MetricName]Metric, len(r.metrics)+1)
-	var own map[MetricName]bool // whose samples are a copy already: the report's own stay untouched
-	for _, in := range r.metrics {
-		name := in.fact.Name
-		if in.companion && name != MetricMemoryRatio && name != MetricLogErrors {
-			continue
-		}
-		m, found := out[name]
-		if found && !own[name] {
-			if own == nil {
-				own = map[MetricName]bool{}
-			}
-			m.Series, own[name] = cloneSeries(m.Series), true
-		}
-		if found {
-			m.Series = foldSeries(m.Series, in.fact.Series, combiner(name))
-		} else {
-			m = Metric{Name: name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series}
-		}
-		if m.Note == "" {
-			m.Note = in.fact.Detail
-		}
-		if m.Latest, m.Has = m.Series.Last(); !m.Has {
-			m.Latest = 0
-		}
-		out[name] = m
-	}
-	noTraffic(out)
-	deriveMemoryRatio(out, r.main)
-	return out
+// joinedMetric is a metric on its way into a service.
+type joinedMetric struct {
+	Metric
+	own   bool // its samples are a copy already: the report's own stay untouched
+	stale bool // some series of it, of companions too, is past its source's bound
 }
 
-// staleMetric reports whether some series of the metric is past its source's bound.
-func (r *row) staleMetric(name MetricName) bool {
-	for _, in := range r.metrics {
-		if in.stale && in.fact.Name == name {
-			return true
+func metricNamed(list []joinedMetric, name MetricName) *joinedMetric {
+	for i := range list {
+		if list[i].Name == name {
+			return &list[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// joinMetrics makes one metric of all the series of a name. Companions count only where
+// adding them does not mislead: a helper's memory ratio and its log errors.
+func (j *joiner) joinMetrics(r *row) {
+	j.metrics = j.metrics[:0]
+	for k := r.series; k != 0; k = j.series[k].next {
+		in := &j.series[k]
+		if name := in.fact.Name; !in.companion || name == MetricMemoryRatio || name == MetricLogErrors {
+			j.addSeries(in)
+		}
+	}
+	for k := r.series; k != 0; k = j.series[k].next {
+		if in := &j.series[k]; in.stale {
+			if m := metricNamed(j.metrics, in.fact.Name); m != nil {
+				m.stale = true
+			}
+		}
+	}
+	noTraffic(j.metrics)
+	if m, ok := memoryRatio(j.metrics, j.main); ok {
+		j.metrics = append(j.metrics, m)
+	}
+}
+
+func (j *joiner) addSeries(in *metricInput) {
+	m := metricNamed(j.metrics, in.fact.Name)
+	if m == nil {
+		j.metrics = append(j.metrics, joinedMetric{Metric: Metric{Name: in.fact.Name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series}})
+		m = &j.metrics[len(j.metrics)-1]
+	} else {
+		if !m.own {
+			m.Series, m.own = cloneSeries(m.Series), true
+		}
+		m.Series = foldSeries(m.Series, in.fact.Series, combiner(in.fact.Name))
+	}
+	if m.Note == "" {
+		m.Note = in.fact.Detail
+	}
+	if m.Latest, m.Has = m.Series.Last(); !m.Has {
+		m.Latest = 0
+	}
+}
+
+func metricMap(list []joinedMetric) map[MetricName]Metric {
+	out := make(map[MetricName]Metric, len(list))
+	for i := range list {
+		out[list[i].Name] = list[i].Metric
+	}
+	return out
 }
 
 func cloneSeries(s Series) Series {
@@ -120,31 +148,30 @@ func foldSeries(a, b Series, fold combine) Series {
 }
 
 // noTraffic says of a ratio or latency without a newest sample why it has none.
-func noTraffic(ms map[MetricName]Metric) {
-	rps, known := ms[MetricRPS]
-	for _, name := range []MetricName{MetricErrorRatio, MetricP95, MetricP99} {
-		m, ok := ms[name]
-		if !ok || m.Has {
+func noTraffic(list []joinedMetric) {
+	rps := metricNamed(list, MetricRPS)
+	idle := rps != nil && rps.Has && rps.Latest == 0
+	for i := range list {
+		m := &list[i]
+		if m.Has || m.Name != MetricErrorRatio && m.Name != MetricP95 && m.Name != MetricP99 {
 			continue
 		}
 		m.Note = "no data"
-		if known && rps.Has && rps.Latest == 0 {
+		if idle {
 			m.Note = "no traffic"
 		}
-		ms[name] = m
 	}
-	if known && rps.Has && rps.Latest == 0 && rps.Note == "" {
+	if idle && rps.Note == "" {
 		rps.Note = "no traffic"
-		ms[MetricRPS] = rps
 	}
 }
 
-// deriveMemoryRatio computes memory against the limit from the engine's limits
+// memoryRatio computes memory against the limit from the engine's limits
 // when no source reports it.
-func deriveMemoryRatio(ms map[MetricName]Metric, list []*Instance) {
-	mem, ok := ms[MetricMemory]
-	if _, has := ms[MetricMemoryRatio]; has || !ok {
-		return
+func memoryRatio(have []joinedMetric, list []*Instance) (joinedMetric, bool) {
+	mem := metricNamed(have, MetricMemory)
+	if mem == nil || metricNamed(have, MetricMemoryRatio) != nil {
+		return joinedMetric{}, false
 	}
 	var limit int64
 	for _, in := range list {
@@ -152,20 +179,20 @@ func deriveMemoryRatio(ms map[MetricName]Metric, list []*Instance) {
 			continue
 		}
 		if in.Limits.Memory == 0 {
-			return
+			return joinedMetric{}, false
 		}
 		limit += in.Limits.Memory
 	}
 	if limit == 0 {
-		return
+		return joinedMetric{}, false
 	}
-	m := mem
+	m := joinedMetric{Metric: mem.Metric, stale: mem.stale}
 	m.Name, m.Unit, m.Series = MetricMemoryRatio, UnitRatio, cloneSeries(mem.Series)
 	for i := range m.Series.Values {
 		m.Series.Values[i] /= float64(limit)
 	}
 	m.Latest, m.Has = m.Series.Last()
-	ms[MetricMemoryRatio] = m
+	return m, true
 }
 
 // rise is where a series last went over a bound and stayed there.

@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -34,14 +36,8 @@ func (j *joiner) reasons(r *row, t Thresholds) []Reason {
 	out = append(out, j.driftReasons(r)...)
 	out = append(out, j.backupReasons(r)...)
 	out = append(out, j.lockReasons(&r.svc)...)
-	sort.SliceStable(out, func(a, b int) bool {
-		if out[a].Severity != out[b].Severity {
-			return out[a].Severity > out[b].Severity
-		}
-		if ra, rb := reasonRank(out[a].Code), reasonRank(out[b].Code); ra != rb {
-			return ra < rb
-		}
-		return out[a].Text < out[b].Text
+	slices.SortStableFunc(out, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(reasonRank(a.Code), reasonRank(b.Code)), cmp.Compare(a.Text, b.Text))
 	})
 	return out
 }
@@ -82,7 +78,7 @@ func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
 		}
 		out = append(out, reasons...)
 	}
-	if bad > 0 && bad < seen && len(r.main) > 1 {
+	if bad > 0 && bad < seen && len(j.main) > 1 {
 		out = append(out, Reason{Code: "partial", Severity: SeverityWarning, Text: fmt.Sprintf("%d of %d instances affected", bad, seen)})
 	}
 	return out
@@ -111,12 +107,12 @@ func (j *joiner) allSeen() bool {
 }
 
 func (j *joiner) instanceReasons(in *Instance, r *row, t Thresholds) []Reason {
-	where := ""
-	if len(r.svc.Instances) > 1 {
-		where = " (" + in.Name + " on " + in.Host + ")"
-	}
 	var out []Reason
 	add := func(code string, sev Severity, since time.Time, text string) {
+		where := ""
+		if len(r.svc.Instances) > 1 {
+			where = " (" + in.Name + " on " + in.Host + ")"
+		}
 		out = append(out, Reason{Code: code, Severity: sev, Since: since, Text: text + where})
 	}
 	exits := recent(in.Life.Exits, j.in.Now)
@@ -229,11 +225,11 @@ func (j *joiner) driftReasons(r *row) []Reason {
 	if r.gitStale {
 		desired = Release{}
 	}
-	if uniform(r.main, desired) {
+	if uniform(j.main, desired) {
 		return append(out, j.digestReasons(r)...)
 	}
 	hosts := map[string]map[string]bool{} // running tag to hosts
-	for _, in := range r.main {
+	for _, in := range j.main {
 		if effectiveHealth(in) == HealthUnknown || in.Release.Tag == "" || in.Life.CreatedAt.After(r.gitSeen) && r.desiredBy != "" {
 			continue
 		}
@@ -278,14 +274,14 @@ func uniform(list []*Instance, desired Release) bool {
 func (j *joiner) digestReasons(r *row) []Reason {
 	var byTag map[string]map[string]string // tag to digest to host
 	var out []Reason
-	for _, in := range r.main {
+	for _, in := range j.main {
 		if in.Release.Digest == "" || in.Release.Tag == "" || in.State != StateRunning || in.Health == HealthUnknown {
 			continue
 		}
-		if byTag == nil && in.Release.Digest != r.main[0].Release.Digest {
-			byTag = digestsByTag(r.main)
+		if byTag == nil && in.Release.Digest != j.main[0].Release.Digest {
+			byTag = digestsByTag(j.main)
 		}
-		if now := j.imageID(in.Host, in.Release.Ref()); now != "" && in.Release.ImageID != "" && now != in.Release.ImageID {
+		if now := j.index.on(in.Host, in.Release); now != "" && in.Release.ImageID != "" && now != in.Release.ImageID {
 			out = append(out, Reason{Code: "digest_drift", Severity: SeverityWarning, Text: fmt.Sprintf(
 				"tag %s moved on %s: runs %s, the tag is now %s", in.Release.Tag, in.Host, ShortDigest(in.Release.ImageID), ShortDigest(now))})
 		}
@@ -314,19 +310,6 @@ func digestsByTag(list []*Instance) map[string]map[string]string {
 		by[in.Release.Tag][in.Release.Digest] = in.Host
 	}
 	return by
-}
-
-// imageID is the id of the image that bears the reference on the host now.
-func (j *joiner) imageID(host, ref string) string {
-	if j.tagged == nil {
-		j.tagged = map[[2]string]string{}
-		for _, im := range j.images {
-			for _, t := range im.Tags {
-				j.tagged[[2]string{im.Host, t}] = im.ID
-			}
-		}
-	}
-	return j.tagged[[2]string{host, ref}]
 }
 
 func sortedKeys[V any](m map[string]V) []string {

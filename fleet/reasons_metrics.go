@@ -8,13 +8,15 @@ import (
 
 // metricReasons are those that the series give. A stale series gives none.
 func (j *joiner) metricReasons(r *row, t Thresholds) []Reason {
-	ms := r.svc.Metrics
-	fresh := func(name MetricName) (Metric, bool) {
-		m, ok := ms[name]
-		return m, ok && m.Has && !r.staleMetric(name)
+	fresh := func(name MetricName) (*Metric, bool) {
+		m := metricNamed(j.metrics, name)
+		if m == nil || !m.Has || m.stale {
+			return nil, false
+		}
+		return &m.Metric, true
 	}
 	var out []Reason
-	if m, ok := fresh(MetricErrorRatio); ok && enoughTraffic(ms, t) {
+	if m, ok := fresh(MetricErrorRatio); ok && enoughTraffic(j.metrics, t) {
 		out = append(out, bounded(m, "errors", t.ErrorRatioWarning, t.ErrorRatioCritical, Percent)...)
 	}
 	if m, ok := fresh(MetricP95); ok {
@@ -24,7 +26,7 @@ func (j *joiner) metricReasons(r *row, t Thresholds) []Reason {
 		out = append(out, ofLimit(m, "memory", t.MemoryWarning, t.MemoryCritical)...)
 	}
 	if m, ok := fresh(MetricCPU); ok {
-		out = append(out, cpuReason(m, r.main, t)...)
+		out = append(out, cpuReason(m, j.main, t)...)
 	}
 	if m, ok := fresh(MetricLogErrors); ok {
 		out = append(out, bounded(m, "log_errors", t.LogErrorsWarning, math.Inf(1), Rate)...)
@@ -46,9 +48,9 @@ func withDetail(text, detail string) string {
 }
 
 // enoughTraffic keeps a single failed request at night from being 100 % errors.
-func enoughTraffic(ms map[MetricName]Metric, t Thresholds) bool {
-	rps, ok := ms[MetricRPS]
-	return !ok || !rps.Has || rps.Latest*60 >= t.MinRequestsPerMin
+func enoughTraffic(ms []joinedMetric, t Thresholds) bool {
+	rps := metricNamed(ms, MetricRPS)
+	return rps == nil || !rps.Has || rps.Latest*60 >= t.MinRequestsPerMin
 }
 
 // reasonNoun is how a reason's figure is introduced.
@@ -64,7 +66,7 @@ func reasonNoun(code string) (noun, unit string) {
 }
 
 // bounded compares the newest sample with two bounds and says since when it is over the milder.
-func bounded(m Metric, code string, warn, crit float64, figure func(float64) string) []Reason {
+func bounded(m *Metric, code string, warn, crit float64, figure func(float64) string) []Reason {
 	if m.Latest <= warn {
 		return nil
 	}
@@ -84,7 +86,7 @@ func bounded(m Metric, code string, warn, crit float64, figure func(float64) str
 	return []Reason{{Code: code, Severity: sev, Text: text, Since: since, Source: m.Source}}
 }
 
-func ofLimit(m Metric, code string, warn, crit float64) []Reason {
+func ofLimit(m *Metric, code string, warn, crit float64) []Reason {
 	if m.Latest <= warn {
 		return nil
 	}
@@ -99,7 +101,7 @@ func ofLimit(m Metric, code string, warn, crit float64) []Reason {
 	return []Reason{{Code: code, Severity: sev, Text: fmt.Sprintf("%s %s of limit", code, Percent(m.Latest)), Since: since, Source: m.Source}}
 }
 
-func cpuReason(m Metric, list []*Instance, t Thresholds) []Reason {
+func cpuReason(m *Metric, list []*Instance, t Thresholds) []Reason {
 	limit := 0.0
 	for _, in := range list {
 		if in.State != StateRunning {
@@ -113,19 +115,25 @@ func cpuReason(m Metric, list []*Instance, t Thresholds) []Reason {
 	if limit == 0 {
 		return nil
 	}
-	m.Series = cloneSeries(m.Series)
-	for i := range m.Series.Values {
-		m.Series.Values[i] /= limit
+	if m.Latest/limit <= t.CPUWarning {
+		return nil
 	}
-	m.Latest /= limit
-	return ofLimit(m, "cpu", t.CPUWarning, math.Inf(1))
+	part := *m
+	part.Series = cloneSeries(m.Series)
+	for i := range part.Series.Values {
+		part.Series.Values[i] /= limit
+	}
+	part.Latest /= limit
+	return ofLimit(&part, "cpu", t.CPUWarning, math.Inf(1))
 }
 
 // thresholds are the defaults, overridden by the estate's and then by the service's own.
 func (r Rules) thresholds(service string) Thresholds {
 	t := DefaultThresholds()
 	t.override(r.Thresholds)
-	t.override(r.Services[service])
+	if own, ok := r.Services[service]; ok {
+		t.override(own)
+	}
 	return t
 }
 

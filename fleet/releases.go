@@ -6,20 +6,51 @@ import (
 	"time"
 )
 
-// imageDigests maps "repo:tag" to the repository digest of the image that bears it,
-// where all hosts agree; hosts that disagree leave it out.
-func imageDigests(images []Image) map[string]string {
-	refs := map[string]string{}
+// imageRef is "repo:tag" in its parts: looked up without joining them first.
+type imageRef struct{ repository, tag string }
+
+// imageIndex finds the images that lie on the hosts.
+type imageIndex struct {
+	digests map[imageRef]string // the repository digest, where all hosts agree; hosts that disagree leave it ""
+	ids     map[imageOn]string  // the engine's id
+	byRepo  map[string][]Image  // one entry a tag
+}
+
+type imageOn struct {
+	host string
+	imageRef
+}
+
+func newImageIndex(images []Image) *imageIndex {
+	x := &imageIndex{digests: map[imageRef]string{}, ids: map[imageOn]string{}, byRepo: map[string][]Image{}}
 	for _, im := range images {
 		for _, tag := range im.Tags {
+			var ref imageRef
+			ref.repository, ref.tag = splitTag(tag)
 			d := digestFor(im, tag)
-			if old, seen := refs[tag]; seen && old != d {
+			if old, seen := x.digests[ref]; seen && old != d {
 				d = ""
 			}
-			refs[tag] = d
+			x.digests[ref] = d
+			x.ids[imageOn{im.Host, ref}] = im.ID
+			one := im
+			one.Tags = []string{tag}
+			x.byRepo[ref.repository] = append(x.byRepo[ref.repository], one)
 		}
 	}
-	return refs
+	return x
+}
+
+// on is the id of the image that bears the release's reference on the host now.
+func (x *imageIndex) on(host string, r Release) string {
+	if len(x.ids) == 0 {
+		return ""
+	}
+	ref := imageRef{r.Image, r.Tag}
+	if r.Image == "" {
+		ref = imageRef{repository: r.Tag}
+	}
+	return x.ids[imageOn{host, ref}]
 }
 
 // digestFor is the repository digest of an image under the repository of one of its tags.
@@ -42,19 +73,6 @@ func splitTag(ref string) (repository, tag string) {
 	return ref[:i], ref[i+1:]
 }
 
-func imagesByRepository(images []Image) map[string][]Image {
-	by := map[string][]Image{}
-	for _, im := range images {
-		for _, tag := range im.Tags {
-			repo, _ := splitTag(tag)
-			one := im
-			one.Tags = []string{tag}
-			by[repo] = append(by[repo], one)
-		}
-	}
-	return by
-}
-
 func sortedImages(list []Image) []Image {
 	sort.Slice(list, func(a, b int) bool {
 		if list[a].Host != list[b].Host {
@@ -66,19 +84,19 @@ func sortedImages(list []Image) []Image {
 }
 
 // joinReleases finds the three releases of a service.
-func joinReleases(r *row, refs map[string]string, byRepo map[string][]Image) Releases {
+func (j *joiner) joinReleases(r *row) Releases {
 	var rel Releases
-	rel.Running, rel.Mixed = runningRelease(r.main)
-	image := rel.Running.Image
-	history := make([]Release, 0, min(len(r.history), maxHistory))
-	for _, h := range r.history[:min(len(r.history), maxHistory)] {
+	rel.Running, rel.Mixed = runningRelease(j.main)
+	history := j.releaseRoom.take(min(len(r.history), maxHistory))
+	for i := range history {
+		h := &history[i]
+		*h = r.history[i]
 		if h.Image == "" {
-			h.Image = image
+			h.Image = rel.Running.Image
 		}
-		if h.Digest == "" && h.Tag != "" {
-			h.Digest = refs[h.Image+":"+h.Tag]
+		if h.Digest == "" && h.Tag != "" && len(j.index.digests) > 0 {
+			h.Digest = j.index.digests[imageRef{h.Image, h.Tag}]
 		}
-		history = append(history, h)
 	}
 	rel.History = history
 	if len(history) > 0 && r.problem == "" {
@@ -95,7 +113,7 @@ func joinReleases(r *row, refs map[string]string, byRepo map[string][]Image) Rel
 		rel.Previous = ranBefore(r.changes, rel.Running, history)
 	}
 	if rel.Previous.IsZero() && len(history) == 0 {
-		rel.Previous = previousImage(rel.Running, r.main, byRepo)
+		rel.Previous = previousImage(rel.Running, j.main, j.index.byRepo)
 	}
 	return rel
 }
@@ -112,7 +130,7 @@ func runningRelease(list []*Instance) (rel Release, mixed bool) {
 		return Release{}, false
 	}
 	for i := range list {
-		if list[i].State == StateRunning && !sameRelease(list[i].Release, newest.Release) {
+		if list[i].State == StateRunning && !sameRelease(&list[i].Release, &newest.Release) {
 			mixed = true
 		}
 	}
@@ -130,7 +148,7 @@ func newer(a, b *Instance) bool {
 }
 
 // sameRelease compares by digest where both have one, then by image id, then by tag.
-func sameRelease(a, b Release) bool {
+func sameRelease(a, b *Release) bool {
 	switch {
 	case a.Tag != b.Tag:
 		return false
@@ -147,8 +165,8 @@ func indexOfTag(history []Release, tag string) int {
 	if tag == "" {
 		return -1
 	}
-	for i, h := range history {
-		if h.Tag == tag {
+	for i := range history {
+		if history[i].Tag == tag {
 			return i
 		}
 	}
@@ -176,7 +194,8 @@ func previousGood(history []Release, at int, running Release) Release {
 func ranBefore(changes []Change, running Release, history []Release) Release {
 	var at time.Time
 	var from Release
-	for _, c := range changes {
+	for i := range changes {
+		c := &changes[i]
 		if c.Kind == ChangeDeploy && c.To.Tag == running.Tag && !c.From.IsZero() && c.From.Tag != running.Tag && c.At.After(at) {
 			at, from = c.At, c.From
 		}
@@ -252,9 +271,12 @@ func covers(have, want map[string]bool) bool {
 
 // joinChanges is the service's changes, newest first: what the sources saw, with
 // who and why from git added to the deploys that the engine saw.
-func joinChanges(r *row) []Change {
-	list := append([]Change(nil), r.changes...)
-	if made, ok := createdChange(r); ok {
+func (j *joiner) joinChanges(r *row) []Change {
+	list := r.changes
+	if made, ok := j.createdChange(r); ok {
+		if len(list) == 0 {
+			list = j.changeRoom.take(1)[:0]
+		}
 		list = append(list, made)
 	}
 	sortChanges(list)
@@ -264,11 +286,11 @@ func joinChanges(r *row) []Change {
 
 // createdChange tells, from the creation time of the running container, of a
 // deploy that happened before the console began to look.
-func createdChange(r *row) (Change, bool) {
-	run := r.svc.Releases.Running
+func (j *joiner) createdChange(r *row) (Change, bool) {
+	run := &r.svc.Releases.Running
 	var at time.Time
 	var subject Subject
-	for _, in := range r.main {
+	for _, in := range j.main {
 		if in.State == StateRunning && in.Release.Tag == run.Tag && in.Life.CreatedAt.After(at) {
 			at, subject = in.Life.CreatedAt, in.Subject
 		}
@@ -276,7 +298,8 @@ func createdChange(r *row) (Change, bool) {
 	if at.IsZero() || run.Tag == "" {
 		return Change{}, false
 	}
-	for _, c := range r.changes {
+	for i := range r.changes {
+		c := &r.changes[i]
 		near := c.At.Sub(at).Abs() < 30*time.Second
 		if c.Kind == ChangeDeploy && c.To.Tag == run.Tag && near && c.Source != r.desiredBy {
 			return Change{}, false // the engine told of it itself
@@ -287,7 +310,7 @@ func createdChange(r *row) (Change, bool) {
 		return Change{}, false
 	}
 	subject.Environment, subject.Service = r.svc.Key.Environment, r.svc.Key.Name
-	c := Change{Kind: ChangeDeploy, At: at, Subject: subject, To: run, Source: "join"}
+	c := Change{Kind: ChangeDeploy, At: at, Subject: subject, To: *run, Source: "join"}
 	if i+1 < len(r.svc.Releases.History) {
 		c.From = r.svc.Releases.History[i+1]
 	}
