@@ -96,6 +96,9 @@ type Intent struct {
 	Why     string
 	// RollbackOf is the plan that this takes back without anybody having been asked; "" for what people want.
 	RollbackOf string
+	// After is, in a plan for several targets, the plan for the target before: it will have run when this one
+	// begins. An action whose plans build on one another (commits to one branch) looks at it.
+	After *Plan `json:"-"`
 }
 
 // Words say an intent in a few words: "redeploy ai to 0.4.1".

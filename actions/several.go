@@ -54,8 +54,12 @@ func (g *Guard) several(ctx context.Context, a Action, snap *fleet.Snapshot, int
 	whole := &Plan{ID: NewPlanID(now), Intent: intent, Made: now, Snapshot: snap.Seq, Environment: snap.Environment}
 	var names []string
 	undo := &Intent{Action: "", Who: intent.Who, Why: undoOf + whole.ID, Args: map[string]string{}}
+	var before *Plan
 	for _, t := range intent.Targets {
-		part, err := a.Plan(ctx, snap, partIntent(intent, t))
+		in := partIntent(intent, t)
+		in.After = before
+		part, err := a.Plan(ctx, snap, in)
+		before = part
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.Service.Name, err)
 		}

@@ -290,18 +290,31 @@ func (r *Repo) Commit(ctx context.Context, c Change) (string, error) {
 	return strings.TrimSpace(commit), err
 }
 
-// pushArgs push exactly that commit, and only onto the commit it was made on: when
-// somebody else was faster the remote refuses it.
-func (r *Repo) pushArgs(commit string) []string {
-	return []string{"push", "--porcelain", "--", r.url, commit + ":" + r.ref()}
+// pushArgs push exactly that commit, and only when the branch still is where it was made on: the push itself
+// is the compare-and-swap, and of two the remote lets one win.
+func (r *Repo) pushArgs(commit, base string) []string {
+	return []string{"push", "--porcelain", "--force-with-lease=" + r.ref() + ":" + base, "--", r.url, commit + ":" + r.ref()}
 }
 
 // PushArgv is the whole of the push, as it is shown and run.
-func (r *Repo) PushArgv(commit string) []string { return r.argv(r.pushArgs(commit)...) }
+func (r *Repo) PushArgv(commit, base string) []string { return r.argv(r.pushArgs(commit, base)...) }
+
+// PushedBy is the commit that one of the steps pushes to this branch; "" when none does.
+func (r *Repo) PushedBy(steps []actions.Step) string {
+	for _, s := range steps {
+		if len(s.Argv) == 0 || !slices.Contains(s.Argv, "push") || !slices.Contains(s.Argv, r.url) {
+			continue
+		}
+		if commit, ref, ok := strings.Cut(s.Argv[len(s.Argv)-1], ":"); ok && ref == r.ref() {
+			return commit
+		}
+	}
+	return ""
+}
 
 // Push pushes a commit that was made on base. What the remote says afterwards decides, not how the program ended.
 func (r *Repo) Push(ctx context.Context, commit, base string, out func(stream, line string)) error {
-	said, err := r.git(ctx, nil, nil, r.pushArgs(commit)...)
+	said, err := r.git(ctx, nil, nil, r.pushArgs(commit, base)...)
 	for _, l := range strings.Split(strings.TrimSpace(said), "\n") {
 		if l != "" {
 			out("stdout", l)

@@ -33,6 +33,7 @@ type planner struct {
 	// With tag_home = "git":
 	repo   *compose.Repo
 	head   string // of the branch
+	base   string // what the commit is made on: the head, or what the plan for the target before pushes
 	commit string // the one to push; "" when the branch has the tag already
 }
 
@@ -182,6 +183,13 @@ func (p *planner) prepareGit(ctx context.Context) {
 		return
 	}
 	p.check(actions.CheckOK, name, "%s at %s", r.Branch, r.Tell(ctx, p.head))
+	p.base = p.head
+	for before := p.intent.After; before != nil; before = before.Intent.After {
+		if tip := r.PushedBy(before.Steps); tip != "" {
+			p.base = tip
+			break
+		}
+	}
 }
 
 // prepareCommit makes the tag commit in our copy, so that the plan shows the very commit
@@ -192,7 +200,7 @@ func (p *planner) prepareCommit(ctx context.Context) {
 		return // said by prepareGit
 	}
 	file, key := p.a.cfg.tagFile(p.t.Key), p.a.cfg.tagKey(p.t.Key)
-	content, mode, err := p.repo.File(ctx, p.head, file)
+	content, mode, err := p.repo.File(ctx, p.base, file)
 	if err != nil {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
@@ -213,7 +221,7 @@ func (p *planner) prepareCommit(ctx context.Context) {
 	next, err := compose.SetTag(content, key, p.t.to.Tag, p.t.to.Digest)
 	if err == nil {
 		p.commit, err = p.repo.Commit(ctx, compose.Change{
-			Parent: p.head, File: file, Mode: mode, Content: next, Message: p.message(tag),
+			Parent: p.base, File: file, Mode: mode, Content: next, Message: p.message(tag),
 			Author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), At: p.made,
 		})
 	}
@@ -221,7 +229,7 @@ func (p *planner) prepareCommit(ctx context.Context) {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	p.check(actions.CheckOK, name, "%s on top of %.7s: %s, %s becomes %s", shortCommit(p.commit), p.head, file, compose.ChangedLine(content, key), compose.ChangedLine(next, key))
+	p.check(actions.CheckOK, name, "%s on top of %.7s: %s, %s becomes %s", shortCommit(p.commit), p.base, file, compose.ChangedLine(content, key), compose.ChangedLine(next, key))
 }
 
 func (p *planner) message(was string) string {

@@ -24,9 +24,9 @@ func (e *execution) steps() []actions.Step {
 	var list []actions.Step
 	if e.commit != "" {
 		list = append(list, actions.Step{
-			Name: "push tag commit", Argv: e.repo.PushArgv(e.commit), Mutates: true,
+			Name: "push tag commit", Argv: e.repo.PushArgv(e.commit, e.base), Mutates: true,
 			Do: func(ctx context.Context, out func(stream, line string)) error {
-				return e.repo.Push(ctx, e.commit, e.head, out)
+				return e.repo.Push(ctx, e.commit, e.base, out)
 			},
 		})
 	}
