@@ -180,3 +180,35 @@ func TestLabStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestLabABadDeployIsTakenBackByItself: a release that answers 500, deployed by nexops where the policy says
+// auto_rollback, is gone again without anybody doing anything, and both plans are on record.
+func TestLabABadDeployIsTakenBackByItself(t *testing.T) {
+	lab, nexops := inLab(t)
+	ctx := t.Context()
+	// The release has to be one that git knows.
+	if err := lab.Deploy(ctx, "ai", "prod", "0.1.1"); err != nil {
+		t.Fatal(err)
+	}
+	config := rollingBack(t, lab.Config)
+	args := func(more ...string) []string { return append([]string{"--config", config}, more...) }
+	if text, code := output(t, nexops(args("redeploy", "ai", "--to", "0.1.0", "--confirm", "ai@prod")...)); code != 0 {
+		t.Fatalf("to the good release: %d\n%s", code, text)
+	}
+	began := time.Now()
+	text, code := output(t, nexops(args("redeploy", "ai", "--to", "0.1.1", "--confirm", "ai@prod")...))
+	if code != 2 || !strings.Contains(text, "rolled back by itself (redeploy ai on prod: 0.1.1 → 0.1.0)") || !strings.Contains(text, "ended: good") {
+		t.Fatalf("to the bad release: %d\n%s", code, text)
+	}
+	t.Logf("deployed, found bad and taken back in %.0f s", time.Since(began).Seconds())
+	out, err := lab.SSH(ctx, "prod-1", "docker", "ps", "--filter", "label=com.docker.compose.service=ai", "--format", "{{.Image}}")
+	if err != nil || !strings.Contains(out, ":0.1.0") {
+		t.Errorf("ai on prod-1 runs %q, %v", out, err)
+	}
+	if text, code := output(t, nexops("journal", "verify")); code != 0 {
+		t.Errorf("journal verify: %d\n%s", code, text)
+	}
+	if text, _ := output(t, nexops("journal")); !strings.Contains(text, "automatic rollback of ") {
+		t.Errorf("journal:\n%s", text)
+	}
+}
