@@ -112,7 +112,7 @@ func TestEndpointFollowsNoRedirectElsewhere(t *testing.T) {
 	if body, err := ask("/here"); err != nil || body != "Bearer geheim" {
 		t.Errorf("a redirect to the same place: %q, %v", body, err)
 	}
-	if _, err := ask("/elsewhere"); !errors.Is(err, sources.ErrElsewhere) {
+	if _, err := ask("/elsewhere"); !errors.Is(err, remote.ErrElsewhere) {
 		t.Errorf("a redirect elsewhere: %v", err)
 	}
 	select {
@@ -154,7 +154,7 @@ func TestLongAnswerIsAnError(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := get(t, rt, server.URL)
-		if ok && (err != nil || len(body) != size) || !ok && !errors.Is(err, sources.ErrTooLong) {
+		if ok && (err != nil || len(body) != size) || !ok && !errors.Is(err, remote.ErrTooLong) {
 			t.Errorf("%d bytes: got %d, %v", size, len(body), err)
 		}
 		rt.Close()

@@ -1,14 +1,13 @@
 package sources
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/nexgate-hq/nexops/remote"
 )
 
 // OneLine makes text from outside fit for an error or a reason: one line, no control
@@ -73,18 +72,7 @@ func HTTPHint(status int) string {
 
 // Cause takes an error of net/http apart: the way it went wrong, without the
 // method and the address that the caller names anyway.
-func Cause(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no answer in time: %w", err)
-	default:
-		return err
-	}
-}
+func Cause(err error) error { return remote.HTTPCause(err) }
 
 // EscapeQuoted makes s safe between any of the quotes of PromQL and LogQL.
 func EscapeQuoted(s string) string {

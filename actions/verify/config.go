@@ -48,8 +48,8 @@ type Targets struct {
 	P99        remote.Duration `toml:"p99"`
 }
 
-// Triggers are what ends the watch at once and has the change rolled back, where the policy
-// of the environment says so.
+// Triggers are what ends the watch and has the change rolled back, where the policy of the environment says
+// so: failures of health at once, figures once Limits.Settle is over.
 type Triggers struct {
 	HealthFailures int             `toml:"health_failures"` // so many in a row
 	HealthEvery    remote.Duration `toml:"health_every"`    // looks that far apart count as one each

@@ -36,14 +36,19 @@ func (w *Watch) tripped(snap *fleet.Snapshot, v views, now time.Time) string {
 			return reason
 		}
 	}
-	seen := map[fleet.ServiceKey]bool{}
+	if now.Sub(w.lastDone()) < time.Duration(w.set.Limits.Settle) {
+		return ""
+	}
+	return w.overTrigger(snap, now)
+}
+
+// overTrigger says which figure is over what calls for a rollback; "" when none is.
+func (w *Watch) overTrigger(snap *fleet.Snapshot, now time.Time) string {
+	if w.trip == nil {
+		return ""
+	}
 	for _, p := range w.places {
-		if seen[p.Service] {
-			continue
-		}
-		seen[p.Service] = true
-		settled := now.Sub(w.lastDone()) >= time.Duration(w.set.Limits.Settle)
-		if reason := w.trip.figures(snap, w.before[p.Service], p.Service, w.lastDone(), now, settled); reason != "" {
+		if reason := w.trip.figures(snap, p.Service, w.lastDone(), now); reason != "" {
 			return w.before[p.Service].prefix + reason
 		}
 	}
@@ -94,9 +99,10 @@ func seenAt(snap *fleet.Snapshot, host string) time.Time {
 	return last
 }
 
-// figures looks at errors and latency. A rate looks back on what ran before: as long as it may, a figure
-// that was as bad before proves nothing.
-func (t *tripwire) figures(snap *fleet.Snapshot, before baseline, key fleet.ServiceKey, done, now time.Time, settled bool) string {
+// figures looks at errors and latency. They call for a rollback only when the settle time is over: a rate looks back
+// on what ran before for its whole window, and the figures of the bad release that has just been put away
+// must not bring it back.
+func (t *tripwire) figures(snap *fleet.Snapshot, key fleet.ServiceKey, done, now time.Time) string {
 	svc, ok := snap.Find(key)
 	if !ok || !t.enough(svc) {
 		return ""
@@ -111,10 +117,6 @@ func (t *tripwire) figures(snap *fleet.Snapshot, before baseline, key fleet.Serv
 	} {
 		m, ok := svc.Metrics[f.name]
 		if !ok || !m.Has || f.most <= 0 || m.Latest <= f.most || blindMetric(snap, m, done, now) != "" {
-			continue
-		}
-		was := before.figures[f.name]
-		if bad := was.had && was.latest > f.most; bad && !settled {
 			continue
 		}
 		return fmt.Sprintf("%s %s > %s%s", nameOf(f.name), value(f.name, m.Latest), value(f.name, f.most), f.word)

@@ -42,8 +42,8 @@ func TestTriggers(t *testing.T) {
 				}
 			}
 		}, 0, ""},
-		{"errors", map[fleet.MetricName]fleet.Metric{ratio: now(0.001)}, func(e *estate) { e.figure(ratio, 0.071) }, time.Hour, "errors 7.1 % > 5.0 % within a minute"},
-		{"as many errors as before, which may be those from before", map[fleet.MetricName]fleet.Metric{ratio: now(0.071)},
+		{"errors", map[fleet.MetricName]fleet.Metric{ratio: now(0.001)}, func(e *estate) { e.figure(ratio, 0.071) }, 30 * time.Millisecond, "errors 7.1 % > 5.0 % within a minute"},
+		{"errors that may be those of what ran before", map[fleet.MetricName]fleet.Metric{ratio: now(0.001)},
 			func(e *estate) {
 				began := time.Now()
 				e.look = func(e *estate) {
@@ -55,7 +55,8 @@ func TestTriggers(t *testing.T) {
 			}, time.Second, ""},
 		{"as many errors as before, still", map[fleet.MetricName]fleet.Metric{ratio: now(0.071)}, func(e *estate) { e.figure(ratio, 0.071) }, 30 * time.Millisecond,
 			"errors 7.1 % > 5.0 %"},
-		{"slow", nil, func(e *estate) { e.figure(p99, 2.4) }, time.Hour, "p99 2.4 s > 2.0 s"},
+		{"slow", nil, func(e *estate) { e.figure(p99, 2.4) }, 30 * time.Millisecond, "p99 2.4 s > 2.0 s"},
+		{"slow, as it was usual, for longer than the soak time", map[fleet.MetricName]fleet.Metric{p99: now(2.4)}, func(e *estate) { e.figure(p99, 2.4) }, time.Second, "p99 2.4 s > 2.0 s"},
 		{"one request a minute", nil, func(e *estate) { e.figure(p99, 2.4); e.figure(rps, 1.0/60) }, 0, ""},
 	}
 	for _, tt := range tests {

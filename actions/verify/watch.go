@@ -195,7 +195,8 @@ func (w *Watch) soaked(snap *fleet.Snapshot, v views, now time.Time) (actions.Ou
 		return o, reasons, over
 	}
 	// Rates of requests still look back on the old release for a while.
-	if settle := time.Duration(w.set.Limits.Settle); len(m.worse)+len(m.unseen) > 0 && len(w.bad) == 0 && now.Sub(w.lastDone()) < settle {
+	trigger := w.overTrigger(snap, now)
+	if settle := time.Duration(w.set.Limits.Settle); (len(m.worse)+len(m.unseen) > 0 || trigger != "") && len(w.bad) == 0 && now.Sub(w.lastDone()) < settle {
 		w.progress(now, fmt.Sprintf("waiting up to %s more: %s", fleet.Ago(settle-now.Sub(w.lastDone())), strings.Join(slices.Concat(m.worse, m.unseen), "; ")))
 		return "", nil, false
 	}

@@ -91,6 +91,9 @@ func tomlKeys(t reflect.Type, table string) map[string]map[string]bool {
 			case inner.Kind() == reflect.Map && structOf(inner.Elem()) != nil:
 				walk(structOf(inner.Elem()), below+"."+anyName)
 				continue
+			case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct: // [[name]]
+				walk(inner.Elem(), below)
+				continue
 			case inner.Kind() == reflect.Map:
 				name = anyName // any key may stand in it: the table itself has to be there
 			case inner.Kind() == reflect.Struct:

@@ -54,6 +54,10 @@ var rules = []rule{
 		why: "what may be done is decided on snapshots; an action that asks a source itself acts on what nobody saw",
 	},
 	{
+		room: "actions/notify", own: []string{"actions", "fleet", "remote"},
+		why: "it passes on what the journal has, whatever did it: beside the actions, never in their way",
+	},
+	{
 		room: "actions/verify", own: []string{"actions", "fleet", "remote"},
 		why: "it watches what any action has done; if it knew one of them, the others could not use it",
 	},

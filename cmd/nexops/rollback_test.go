@@ -11,7 +11,7 @@ import (
 )
 
 // rollingBack changes a config to one whose prod takes bad changes back by itself, and gives its path.
-func rollingBack(t *testing.T, config string) string {
+func rollingBack(t *testing.T, config, settle string) string {
 	t.Helper()
 	text, err := os.ReadFile(config) //nolint:gosec // the estate's own
 	if err != nil {
@@ -21,6 +21,8 @@ func rollingBack(t *testing.T, config string) string {
 	if changed == string(text) {
 		t.Fatalf("no [env.prod] in\n%s", text)
 	}
+	// As long as the longest window that the world is looked at through.
+	changed += "\n[actions.verify.limits]\nsettle = \"" + settle + "\"\n"
 	path := filepath.Join(t.TempDir(), "config.toml")
 	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil {
 		t.Fatal(err)
@@ -32,7 +34,7 @@ func rollingBack(t *testing.T, config string) string {
 // without anybody asking, as a plan of its own, once; and the dialog had said so.
 func TestABadDeployIsTakenBackByItself(t *testing.T) {
 	e, nexops := estate(t, "bad-deploy")
-	config := rollingBack(t, e.ConfigPath())
+	config := rollingBack(t, e.ConfigPath(), "25s")
 	args := func(more ...string) []string { return append([]string{"--config", config, "--env", "prod"}, more...) }
 	term := ptytest.Start(t, nexops(args()...), 120, 40)
 	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") && strings.Contains(s, "hosts 2/2") })

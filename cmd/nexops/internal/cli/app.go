@@ -200,6 +200,9 @@ func (a *App) openWith(f *flags, cfg *config.Config) (*console.Console, func(), 
 		if err := c.Close(); err != nil {
 			log.Warn("close", "error", err)
 		}
+		for _, text := range c.Troubles() {
+			_, _ = fmt.Fprintln(a.Stderr, "nexops: "+ui.Sanitize(text))
+		}
 		closeLog()
 	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
@@ -20,16 +21,43 @@ func (a *App) news(ctx context.Context, c *console.Console) (<-chan []string, fu
 	var telling sync.WaitGroup
 	telling.Go(func() {
 		defer close(out)
-		a.settle(ctx, c, func(lines []string) {
+		var last []string
+		tell := func(lines []string) {
 			select {
 			case out <- lines:
 			case <-ctx.Done():
 			}
+		}
+		a.settle(ctx, c, func(lines []string) {
+			last = lines
+			tell(lines)
 		})
+		troubles(ctx, c, func(lines []string) { tell(slices.Concat(last, lines)) })
 	})
 	return out, func() {
 		cancel()
 		telling.Wait()
+	}
+}
+
+// troublesEvery is how often it is looked at who is not told of what is done.
+const troublesEvery = 2 * time.Second
+
+// troubles tells when somebody is not told of what is done, until the screen ends.
+func troubles(ctx context.Context, c *console.Console, tell func(lines []string)) {
+	tick := time.NewTicker(troublesEvery)
+	defer tick.Stop()
+	var last []string
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if now := c.Troubles(); !slices.Equal(now, last) {
+			last = now
+			tell(now)
+		}
 	}
 }
 

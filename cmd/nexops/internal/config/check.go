@@ -30,6 +30,7 @@ func (l *loader) check() {
 		}
 	}
 	l.checkSources()
+	l.checkActions()
 	l.checkUI()
 }
 
@@ -95,6 +96,19 @@ func (l *loader) checkSources() {
 			for _, h := range u.HostNames() {
 				l.hostExists(base, h)
 			}
+		}
+	}
+}
+
+// checkActions finds hosts that the tables of actions name and that are none.
+func (l *loader) checkActions() {
+	for _, name := range names(l.cfg.Actions) {
+		u, ok := l.cfg.Actions[name].(sources.HostUser)
+		if !ok || isNil(l.cfg.Actions[name]) {
+			continue
+		}
+		for _, h := range u.HostNames() {
+			l.hostExists("actions."+name, h)
 		}
 	}
 }

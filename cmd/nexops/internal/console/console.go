@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/notify"
 	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/fleet"
@@ -45,12 +46,13 @@ type Console struct {
 	Journal     *actions.Journal
 	Who         string
 
-	pool    *remote.Pool
-	redact  *actions.Redactor
-	secrets remote.Options
-	log     *slog.Logger
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	notifier *notify.Notifier
+	pool     *remote.Pool
+	redact   *actions.Redactor
+	secrets  remote.Options
+	log      *slog.Logger
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
 }
 
 // Open builds everything and starts nothing.
@@ -118,8 +120,30 @@ func (c *Console) build(o Options) error {
 	for _, a := range made {
 		c.Actions = append(c.Actions, warning{makeDiscreet(a, guard, c.redact), rules, watch.For(c.Environment).Rollback}.whole())
 	}
-	return nil
+	return c.notify(o)
 }
+
+// notify makes what passes the journal on.
+func (c *Console) notify(o Options) error {
+	n := notify.Options{
+		Journal: c.Journal, Host: c.pool.Host, Secret: c.secret, Redact: c.redact, Now: o.Now, Log: o.Log,
+	}
+	for name := range o.Config.Env {
+		n.Environments = append(n.Environments, name)
+	}
+	if cfg, ok := o.Config.Actions[notifyTable].(*notify.Config); ok {
+		n.Config = *cfg
+	}
+	if cfg, ok := o.Config.Actions[journalTable].(*notify.JournalConfig); ok {
+		n.Record = *cfg
+	}
+	var err error
+	c.notifier, err = notify.New(n)
+	return err //nolint:wrapcheck // it names itself
+}
+
+// Troubles says who is not told of what is done, and why.
+func (c *Console) Troubles() []string { return c.notifier.Troubles() }
 
 // plan makes the plan of an intent with the action it names.
 func (c *Console) plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
@@ -248,6 +272,7 @@ func policy(cfg *config.Config) actions.Policy {
 func (c *Console) Start(ctx context.Context) {
 	ctx, c.cancel = context.WithCancel(ctx)
 	c.running.Go(func() { c.learnSecrets(ctx) })
+	c.notifier.Start(context.WithoutCancel(ctx)) // the last word of an interrupted action is passed on as well
 	c.running.Go(func() {
 		if err := c.Collector.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			c.log.Error("collector ended", "error", err)
@@ -258,6 +283,7 @@ func (c *Console) Start(ctx context.Context) {
 // Close ends everything that Start and the actions began, in order.
 func (c *Console) Close() error {
 	err := c.Runner.Close()
+	c.notifier.Close()
 	if c.cancel != nil {
 		c.cancel()
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/notify"
 	"github.com/nexgate-hq/nexops/actions/verify"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/remote"
@@ -55,15 +56,19 @@ type ActionDeps struct {
 
 // The tables of [actions] that are no action's: the engine's own, and what actions share.
 const (
-	lockTable   = "lock"
-	verifyTable = "verify"
+	lockTable    = "lock"
+	verifyTable  = "verify"
+	notifyTable  = "notify"
+	journalTable = "journal"
 )
 
 // Config are the kinds as the config reader needs them.
 func (k Kinds) Config() config.Kinds {
 	out := config.Kinds{Sources: k.Sources, ActionNames: []string{actions.UnlockName}, Actions: map[string]func() any{
-		lockTable:   func() any { c := actions.DefaultLockConfig(); return &c },
-		verifyTable: func() any { c := verify.DefaultConfig(); return &c },
+		lockTable:    func() any { c := actions.DefaultLockConfig(); return &c },
+		verifyTable:  func() any { c := verify.DefaultConfig(); return &c },
+		notifyTable:  func() any { return &notify.Config{} },
+		journalTable: func() any { return &notify.JournalConfig{} },
 	}}
 	for _, a := range k.Actions {
 		out.Actions[a.Name] = a.NewConfig
