@@ -35,6 +35,7 @@ type Deps struct {
 	Log      *slog.Logger
 	Environ  []string      // of the git program; nil is this process's
 	Look     time.Duration // how often a verification looks; 0 is 200 ms
+	Past     Historian     // how releases did; nil when nothing tells
 	Verify   verify.Config
 }
 
@@ -46,7 +47,9 @@ type action struct {
 var _ actions.Action = (*action)(nil)
 
 // New makes the action. It does no I/O.
-func New(cfg Config, deps Deps) actions.Action {
+func New(cfg Config, deps Deps) actions.Action { return newAction(cfg, deps) }
+
+func newAction(cfg Config, deps Deps) *action {
 	if deps.Now == nil {
 		deps.Now = time.Now
 	}

@@ -26,10 +26,11 @@ func reloadStrategy() strategy {
 			}
 			return nil
 		},
-		ask:   (*planner).askConfig,
-		title: (*planner).configTitle,
-		undo:  (*planner).configUndo,
-		steps: (*execution).reloadConfig,
+		ask:     (*planner).askConfig,
+		title:   (*planner).configTitle,
+		choices: func(ctx context.Context, p *planner) (actions.Choices, error) { return p.configChoices(ctx) },
+		undo:    (*planner).configUndo,
+		steps:   (*execution).reloadConfig,
 		risks: func(p *planner) []string {
 			return []string{
 				fmt.Sprintf("%s goes on while it reads its configuration again; connections that wait unused on it are closed", p.t.Key.Name),
@@ -44,6 +45,7 @@ func reloadStrategy() strategy {
 type configured struct {
 	proxy *proxy
 	paths []string
+	log   []configCommit // newest first
 	from  configCommit
 	to    configCommit
 }
@@ -97,6 +99,7 @@ func (p *planner) chooseConfig(ctx context.Context, s *survey) error {
 	if err != nil {
 		return err
 	}
+	s.conf.log = list
 	now := -1
 	for i, c := range list {
 		_, err := s.Probe.Run(ctx, remote.Command{Argv: onPaths(s, "diff", "--quiet", c.id)})

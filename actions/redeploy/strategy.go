@@ -33,6 +33,7 @@ type strategy struct {
 	keepsRelease bool
 	title        func(p *planner) string
 	undo         func(p *planner) *actions.Intent
+	choices      func(ctx context.Context, p *planner) (actions.Choices, error)
 	// refuse says why it is not for this service, by the snapshot and the config alone; nil: it is for any.
 	refuse func(p *planner) error
 	// prepare asks what is not on one host of the service, and survey what is; both add checks.

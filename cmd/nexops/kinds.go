@@ -39,6 +39,7 @@ func kinds() console.Kinds {
 		},
 		Actions: []console.ActionKind{
 			{Name: "redeploy", NewConfig: func() any { c := redeploy.DefaultConfig(); return &c }, Build: buildRedeploy},
+			{Name: redeploy.DeployName, NewConfig: func() any { return &redeploy.DeployConfig{} }, Build: buildDeploy},
 			{Name: backup.Name, NewConfig: func() any { c := backup.DefaultConfig(); return &c }, Build: buildBackup},
 			{Name: backup.DrillName, NewConfig: func() any { c := backup.DefaultDrillConfig(); return &c }, Build: buildDrill},
 			{Name: exec.Name, NewConfig: func() any { c := exec.DefaultConfig(); return &c }, Build: buildExec},
@@ -48,7 +49,26 @@ func kinds() console.Kinds {
 
 func buildRedeploy(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*redeploy.Config)
-	return redeploy.New(*c, redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log, Verify: d.Verify}), nil
+	return redeploy.New(*c, redeployDeps(d)), nil
+}
+
+// buildDeploy makes the action that goes to a chosen release the way [actions.redeploy] says.
+func buildDeploy(_ any, d console.ActionDeps) (actions.Action, error) {
+	c := redeploy.DefaultConfig()
+	if d.Config != nil {
+		if made, ok := d.Config.Actions[redeploy.Name].(*redeploy.Config); ok {
+			c = *made
+		}
+	}
+	return redeploy.NewDeploy(c, redeployDeps(d)), nil
+}
+
+func redeployDeps(d console.ActionDeps) redeploy.Deps {
+	deps := redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log, Verify: d.Verify}
+	if past := sources.Capability[redeploy.Historian](d.Sources); len(past) > 0 {
+		deps.Past = past[0]
+	}
+	return deps
 }
 
 func buildBackup(cfg any, d console.ActionDeps) (actions.Action, error) {

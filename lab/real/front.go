@@ -234,3 +234,8 @@ func nginxFiles(ctx context.Context) ([]byte, error) {
 	}
 	return out.Bytes(), nil
 }
+
+// ReloadFront has nginx load the configuration that lies in the checkout.
+func (l *Lab) ReloadFront(ctx context.Context, f *Front) error {
+	return l.frontCompose(ctx, f, "exec", "-T", "nginx", "nginx", "-s", "reload")
+}

@@ -34,6 +34,7 @@ type Source struct {
 	title     string // in errors
 	poll      time.Duration
 	window    string
+	cfg       *Config
 	deps      sources.Deps
 	labels    sources.Labels
 	queries   []query
@@ -59,7 +60,7 @@ func New(name string, cfg *Config, deps sources.Deps) (*Source, error) {
 	return &Source{
 		id: fleet.MakeSourceID("prometheus", name), title: title,
 		poll: time.Duration(cfg.Poll), window: time.Duration(cfg.Window).String(),
-		deps: deps, labels: cfg.Labels, queries: plan(cfg, deps),
+		cfg: cfg, deps: deps, labels: cfg.Labels, queries: plan(cfg, deps),
 		transport: transport, api: v1.NewAPI(client),
 	}, nil
 }
