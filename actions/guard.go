@@ -26,6 +26,9 @@ func (g *Guard) Offer(a Action, snap *fleet.Snapshot, targets []fleet.Ref) Offer
 	if err := freshTargets(snap, targets); err != nil {
 		return Offer{Reason: err.Error()}
 	}
+	if err := g.freeTargets(snap, targets); err != nil {
+		return Offer{Reason: err.Error()}
+	}
 	if len(targets) < 2 {
 		return a.Offer(snap, targets)
 	}
@@ -60,6 +63,17 @@ func (g *Guard) Plan(ctx context.Context, a Action, snap *fleet.Snapshot, intent
 		}
 	}
 	return p, nil
+}
+
+// freeTargets refuses services that somebody else acts on now. A lock of one's own may be that of a console that
+// is dead: the plan looks into it.
+func (g *Guard) freeTargets(snap *fleet.Snapshot, targets []fleet.Ref) error {
+	for _, t := range targets {
+		if svc, ok := snap.Find(t.Service); ok && svc.Lock != nil && !svc.Lock.Expired(snap.At) && svc.Lock.Owner != g.Who {
+			return fmt.Errorf("%s is %s", t.Service.Name, oneLine(svc.Lock.Words(snap.At)))
+		}
+	}
+	return nil
 }
 
 // freshTargets refuses services whose facts are past their bound: nobody knows what would be acted on.

@@ -30,7 +30,11 @@ type planner struct {
 	checks  []actions.Check // of the whole, not of one host
 	proxies []*proxy        // in front of the service
 
-	// With tag_home = "git":
+	gitHome
+}
+
+// gitHome is what a plan knows of the infra repo, with tag_home = "git".
+type gitHome struct {
 	repo   *compose.Repo
 	head   string // of the branch
 	base   string // what the commit is made on: the head, or what the plan for the target before pushes

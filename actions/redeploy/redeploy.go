@@ -98,9 +98,6 @@ func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer 
 
 // possible says why nothing can be planned now, whatever the release.
 func (a *action) possible(snap *fleet.Snapshot, svc *fleet.Service, t *target) error {
-	if l := svc.Lock; l != nil && (l.Until.IsZero() || l.Until.After(snap.At)) {
-		return fmt.Errorf("locked by %s since %s: %s", remote.Clean(l.Owner), l.Since.UTC().Format("15:04:05Z"), remote.Clean(l.Reason))
-	}
 	if err := a.fresh(snap, svc); err != nil {
 		return err
 	}
@@ -128,9 +125,8 @@ func (a *action) possible(snap *fleet.Snapshot, svc *fleet.Service, t *target) e
 // what git says when the history comes from there.
 func (a *action) fresh(snap *fleet.Snapshot, svc *fleet.Service) error {
 	bound := time.Duration(a.cfg.MaxAge)
-	age := snap.At.Sub(svc.Seen)
-	if svc.Stale || svc.Seen.IsZero() || age > bound {
-		return fmt.Errorf("the facts about its hosts are too old (%s, %s are allowed)", ageWords(svc.Seen, age), fleet.Ago(bound))
+	if err := actions.Fresh(snap, svc, bound); err != nil {
+		return err //nolint:wrapcheck // in the words of every action
 	}
 	if svc.Releases.Previous.Commit == "" {
 		return nil

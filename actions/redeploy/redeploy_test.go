@@ -38,12 +38,6 @@ func TestOffer(t *testing.T) {
 	}{
 		{"previous known", nil, "redeploy ai 0.4.1", true},
 		{"no previous", func(_ *fleet.Snapshot, s *fleet.Service) { s.Releases.Previous = fleet.Release{} }, "no previous release", false},
-		{"locked", func(n *fleet.Snapshot, s *fleet.Service) {
-			s.Lock = &fleet.Lock{Owner: "bo@desk", Reason: "deploy", Until: n.At.Add(time.Minute)}
-		}, "locked by bo@desk", false},
-		{"an expired lock", func(n *fleet.Snapshot, s *fleet.Service) {
-			s.Lock = &fleet.Lock{Owner: "bo@desk", Until: n.At.Add(-time.Minute)}
-		}, "redeploy ai 0.4.1", true},
 		{"stale hosts", func(_ *fleet.Snapshot, s *fleet.Service) { s.Stale = true }, "too old", false},
 		{"old hosts", func(_ *fleet.Snapshot, s *fleet.Service) { s.Seen = s.Seen.Add(-2 * time.Minute) }, "too old (2 min, 1 min are allowed)", false},
 		{"old git", func(n *fleet.Snapshot, _ *fleet.Service) {
