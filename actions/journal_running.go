@@ -20,6 +20,9 @@ type Unfinished struct {
 	Record  *PlanRecord // what it was
 	Last    Entry       // the last thing on record
 	Running bool        // its console is alive and still at it
+	// Ended is the end of one that was broken off in the middle, when its console was left or closed: it is on
+	// record, and what is true now is not.
+	Ended *OutcomeRecord
 }
 
 // Words says in one line what was going on.
@@ -43,6 +46,10 @@ func (u Unfinished) Words() string {
 	title := u.Plan
 	if u.Record != nil {
 		title = u.Record.Title
+	}
+	if u.Ended != nil {
+		return fmt.Sprintf("%s, begun %s by %s, was broken off and ended %s: %s", title, u.Began.UTC().Format("2006-01-02 15:04:05Z"), u.Console,
+			u.Ended.Outcome, strings.Join(u.Ended.Reasons, "; "))
 	}
 	if u.Running {
 		return fmt.Sprintf("%s, begun %s, is still being run by %s", title, u.Began.UTC().Format("2006-01-02 15:04:05Z"), u.Console)
@@ -82,12 +89,15 @@ func (j *Journal) Unfinished(now time.Time) ([]Unfinished, error) {
 	return out, nil
 }
 
+// settledEnd is the first reason of an end that was recorded by another console than the plan's own.
+const settledEnd = "the console ended before the plan did"
+
 // Settle records the end of a plan whose console is gone, with what is true now.
 func (j *Journal) Settle(u Unfinished, now time.Time, console string, state []string) error {
 	if u.Running {
 		return fmt.Errorf("journal: plan %s is still running in %s", u.Plan, u.Console)
 	}
-	reasons := append([]string{"the console ended before the plan did"}, state...)
+	reasons := append([]string{settledEnd}, state...)
 	_, err := j.Append(Entry{
 		At: now, Kind: EntryOutcome, Plan: u.Plan, Console: console,
 		Outcome: &OutcomeRecord{Outcome: OutcomeUnknown, Reasons: reasons},
@@ -125,6 +135,9 @@ func (r *Runner) Settle(ctx context.Context, u Unfinished) ([]string, error) {
 	}
 	if !now.whole {
 		return now.states, errors.New("not all of it can be seen now: the next start looks again")
+	}
+	if u.Ended != nil {
+		return now.states, r.Journal.note(u.Plan, r.Now(), r.console, brokenOff+strings.Join(now.states, "; "))
 	}
 	// Another console may have been as fast.
 	open, err := r.Journal.Unfinished(r.Now())

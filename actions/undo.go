@@ -36,6 +36,8 @@ type deed struct {
 	Unfinished
 	began   map[int]bool // steps
 	outcome Outcome
+	end     *OutcomeRecord
+	settled bool // what came of it after its end is on record
 }
 
 // deeds are the plans of the last days, oldest first.
@@ -54,7 +56,10 @@ func (j *Journal) deeds(now time.Time) ([]*deed, error) {
 			by[e.Plan], out = d, append(out, d)
 		case d == nil:
 		case e.Kind == EntryOutcome && e.Outcome != nil:
-			d.outcome = e.Outcome.Outcome
+			d.outcome, d.end = e.Outcome.Outcome, e.Outcome
+			d.settled = len(e.Outcome.Reasons) > 0 && e.Outcome.Reasons[0] == settledEnd
+		case settledBy(e):
+			d.settled = true
 		case e.Event != nil && e.Event.Kind == EventStepBegan:
 			d.began[e.Event.Step] = true
 		}

@@ -63,7 +63,7 @@ func troubles(ctx context.Context, c *console.Console, tell func(lines []string)
 
 // settle finds the unfinished actions, tells of them, and settles those of this environment.
 func (a *App) settle(ctx context.Context, c *console.Console, tell func(lines []string)) {
-	list, err := c.Journal.Unfinished(a.Now())
+	list, err := c.Journal.Left(a.Now())
 	if err != nil {
 		tell([]string{"journal: " + err.Error()})
 		return
