@@ -141,17 +141,44 @@ func releaseLine(r *fleet.Release, tok token, version, old int, now time.Time) l
 	return out
 }
 
-// offerLines is what each action would do, or why it can not.
+// offerLines is what the first action would do, or why it can not, and the keys of the others that
+// are possible. Why one of those is not, the help says.
 func offerLines(offers []offer, w int) []line {
 	var out []line
-	for _, o := range offers {
-		label := ln(bold(tokKey, o.spec.Key), sp(tokText, " "))
-		text := ln(sp(tokText, o.offer.Title))
-		if !o.offer.Enabled {
-			label = ln(sp(tokFaint, o.spec.Key+" "))
-			text = ln(sp(tokFaint, o.spec.Title+": "+o.offer.Reason))
+	var also []line
+	for i, o := range offers {
+		switch {
+		case i == 0 && o.offer.Enabled:
+			out = append(out, hanging(tokKey, o.spec.Key, ln(sp(tokText, o.offer.Title)), w)...)
+		case i == 0:
+			out = append(out, hanging(tokFaint, o.spec.Key, ln(sp(tokFaint, o.spec.Title+": "+o.offer.Reason)), w)...)
+		case o.offer.Enabled:
+			also = append(also, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+o.spec.Title)))
 		}
-		out = append(out, append(label.pad(labelWidth), text...).truncate(w))
+	}
+	label := "also"
+	for _, row := range filled(also, 3, max(w-labelWidth, 10)) {
+		out = append(out, labelled(tokDim, label, row))
+		label = ""
+	}
+	return out
+}
+
+// filled lays items side by side, as many in a row as fit whole.
+func filled(items []line, gap, w int) []line {
+	var out []line
+	var row line
+	for _, it := range items {
+		if len(row) > 0 && row.width()+gap+it.width() > w {
+			out, row = append(out, row), nil
+		}
+		if len(row) > 0 {
+			row = row.pad(row.width() + gap)
+		}
+		row = append(row, it...)
+	}
+	if len(row) > 0 {
+		out = append(out, row)
 	}
 	return out
 }

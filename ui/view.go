@@ -241,9 +241,9 @@ func (m *Model) hints() []line {
 		out = append(out, hint(k.Undo))
 	}
 	busy := m.flow.busy() != ""
-	for _, o := range m.offers {
-		if o.spec.Quiet {
-			continue
+	for i, o := range m.offers {
+		if o.spec.Quiet || i > 0 && !o.offer.Enabled {
+			continue // the help has it, and why
 		}
 		if o.offer.Enabled && !busy {
 			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+m.offerBrief(o, m.list.service())+"  ")))

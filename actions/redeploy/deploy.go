@@ -44,6 +44,7 @@ func (d deploy) Spec() actions.Spec {
 	spec.Name, spec.Key, spec.Title = DeployName, "D", "deploy a release"
 	spec.Help = "Brings a service to any release it is known to have had, with what each of them did while it ran."
 	spec.Args[0].Help, spec.Args[0].Required = "the tag to go to", true
+	spec.Quiet = true
 	return spec
 }
 
