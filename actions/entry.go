@@ -133,7 +133,7 @@ type TornRecord struct {
 func planRecord(p *Plan, confirm Confirm, r *Redactor) *PlanRecord {
 	rec := &PlanRecord{
 		Action: p.Intent.Action, Title: r.Text(p.Title), Environment: p.Environment,
-		Services: []string{}, Who: p.Intent.Who, Why: r.Text(p.Intent.Why), Args: redactArgs(p.Intent.Args, r),
+		Services: []string{}, Who: r.Text(p.Intent.Who), Why: r.Text(p.Intent.Why), Args: redactArgs(p.Intent.Args, r),
 		Made: p.Made.UTC(), Confirm: confirm,
 		Moves: []MoveRecord{}, Risks: r.texts(p.Risks), Checks: []CheckRecord{}, Steps: []StepRecord{},
 	}
@@ -144,10 +144,10 @@ func planRecord(p *Plan, confirm Confirm, r *Redactor) *PlanRecord {
 		rec.Moves = append(rec.Moves, MoveRecord{m.Service.Name, m.Host, releaseRecord(m.From), releaseRecord(m.To)})
 	}
 	for _, c := range p.Checks {
-		rec.Checks = append(rec.Checks, CheckRecord{c.Name, c.State, r.Text(c.Detail)})
+		rec.Checks = append(rec.Checks, CheckRecord{r.Text(c.Name), c.State, r.Text(c.Detail)})
 	}
 	for _, s := range p.Steps {
-		step := StepRecord{Name: s.Name, Host: s.Host, Argv: r.Argv(s.Argv), Dir: s.Dir, Mutates: s.Mutates}
+		step := StepRecord{Name: r.Text(s.Name), Host: s.Host, Argv: r.Argv(s.Argv), Dir: r.Text(s.Dir), Mutates: s.Mutates}
 		if s.Of != nil && len(s.Of.Intent.Targets) > 0 {
 			step.Service = s.Of.Intent.Targets[0].Service.Name
 		}
@@ -172,7 +172,7 @@ func redactArgs(args map[string]string, r *Redactor) map[string]string {
 	}
 	out := make(map[string]string, len(args))
 	for k, v := range args {
-		out[k] = r.Text(v)
+		out[k] = r.named(k, v)
 	}
 	return out
 }

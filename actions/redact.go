@@ -19,7 +19,14 @@ const Redacted = "[redacted]"
 const minSecret = 4
 
 //nolint:gosec // names of secrets, not one
-const secretName = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization)`
+const secretName = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization)` +
+	`(?:[_-]?(?:key|id|base|value|data|hash|access)){0,3}`
+
+// secretShape is what secrets of well-known systems look like, whatever stands before them.
+//
+//nolint:gosec // shapes of secrets, not one
+const secretShape = `\b(?:hv[sb]\.[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}` +
+	`|xox[abeprs]-[A-Za-z0-9-]{10,}|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+|AKIA[A-Z0-9]{16}|(?:bot)?[0-9]{6,12}:AA[A-Za-z0-9_-]{30,})`
 
 // Redactor takes secrets out of texts: known values wherever they stand, values
 // of keys whose name says secret, and the credentials in URLs.
@@ -106,6 +113,9 @@ func nameRules() []nameRule {
 		{regexp.MustCompile(`(?i)("[\w.-]*` + secretName + `"\s*:\s*)"(?:[^"\\]|\\.)*"`), `${1}"` + Redacted + `"`},
 		// PASSWORD="a b", DB_PASSWORD=abc, --password=abc, token: abc
 		{regexp.MustCompile(`(?i)\b([\w.-]*` + secretName + `\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s"',;&\[][^\s,;&]*)`), "${1}" + Redacted},
+		// https://hooks.slack.com/services/T/B/abc
+		{regexp.MustCompile(`(?i)(hooks\.slack\.com/(?:services|workflows)/)[^\s"'<>]+`), "${1}" + Redacted},
+		{regexp.MustCompile(secretShape), Redacted},
 		// --password abc
 		{regexp.MustCompile(`(?i)(--?[\w-]*` + secretName + `\s+)([^\s\[-]\S*)`), "${1}" + Redacted},
 	}
@@ -121,6 +131,14 @@ func (r *Redactor) Text(s string) string {
 		s = rule.match.ReplaceAllString(s, rule.with)
 	}
 	return s
+}
+
+// named gives the value of a key without secrets: nothing of it when the key's name says secret.
+func (r *Redactor) named(key, value string) string {
+	if r != nil && value != "" && r.flag.MatchString("--"+key) {
+		return Redacted
+	}
+	return r.Text(value)
 }
 
 // Argv gives a copy of argv without the secrets; "--password", "abc" is seen across two words.

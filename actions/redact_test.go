@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,13 @@ func TestRedactor(t *testing.T) {
 		{"Authorization: Bearer abcdefgh.ijkl", "Authorization: [redacted] [redacted]"},
 		{"curl --token s3cr3t host", "curl --token [redacted] host"},
 		{"the tokenizer is faster", "the tokenizer is faster"},
+		{"SECRET_KEY_BASE=s3cr3t next", "SECRET_KEY_BASE=[redacted] next"},
+		{"vault secret_id: 1234-5678", "vault secret_id: [redacted]"},
+		{"{\"aws_secret_access_key\": \"a/b+c\"}", "{\"aws_secret_access_key\": \"[redacted]\"}"},
+		{"posted to https://hooks.slack.com/services/T0/B0/x1y2z3: 404", "posted to https://hooks.slack.com/services/[redacted] 404"},
+		{"login with hvs.CAESIJlWh3xGtdjvPNNy4zYz failed", "login with [redacted] failed"},
+		{"bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw is gone", "[redacted] is gone"},
+		{"token file is /etc/x", "token file is /etc/x"},
 		{"0.4.1 → 0.4.2: ai: faster tokenizer", "0.4.1 → 0.4.2: ai: faster tokenizer"},
 	}
 	for _, tt := range tests {
@@ -48,6 +56,36 @@ func FuzzRedactorHidesKnownValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after string) {
 		if strings.Contains(r.Text(before+secret+after), secret) {
 			t.Errorf("the secret is in the text of %q, %q", before, after)
+		}
+	})
+}
+
+func FuzzRedactorHidesNamedValues(f *testing.F) {
+	f.Add(uint8(0), uint8(0), "hunter2!", "before ")
+	f.Add(uint8(3), uint8(4), "a/b+c==", "x")
+	f.Add(uint8(9), uint8(6), "--dash", "")
+	names := []string{"password", "DB_PASSWORD", "api_key", "apikey", "X-Api-Key", "secret", "client_secret", "SECRET_KEY", "secret_id", "token", "GITHUB_TOKEN", "private_key", "credentials", "passwd", "PGPASSWORD", "access-key"}
+	forms := []string{"%s=%s", "%s: %s", "%s = %s", "\"%s\": \"%s\"", "{\"x_%s\":\"%s\"}", "--%s=%s", "%s='%s'", "%s=\"%s\"", "export %s=%s", "{\"%s\" : \"%s\", \"tag\": 1}"}
+	r := NewRedactor()
+	f.Fuzz(func(t *testing.T, name, form uint8, value, before string) {
+		for _, c := range value {
+			if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=_.~-!#$%", c) {
+				return
+			}
+		}
+		if len(value) < 6 {
+			return
+		}
+		n, form2 := names[int(name)%len(names)], forms[int(form)%len(forms)]
+		bare := fmt.Sprintf(form2, n, "")
+		if strings.Contains(bare+Redacted, value) || strings.ContainsAny(before, "\"'\\[") || strings.Contains(r.Text(before+" "+bare), value) {
+			return
+		}
+		if got := r.Text(before + " " + fmt.Sprintf(form2, n, value)); strings.Contains(got, value) {
+			t.Errorf("the value is in %q", got)
+		}
+		if got := r.named(n, value); got != Redacted {
+			t.Errorf("the argument %s is %q", n, got)
 		}
 	})
 }

@@ -190,7 +190,7 @@ func TestLabABadDeployIsTakenBackByItself(t *testing.T) {
 	if err := lab.Deploy(ctx, "ai", "prod", "0.1.1"); err != nil {
 		t.Fatal(err)
 	}
-	config := rollingBack(t, lab.Config, "75s")
+	config := rollingBack(t, lab.Config, "110s")
 	args := func(more ...string) []string { return append([]string{"--config", config}, more...) }
 	if text, code := output(t, nexops(args("redeploy", "ai", "--to", "0.1.0", "--confirm", "ai@prod")...)); code != 0 {
 		t.Fatalf("to the good release: %d\n%s", code, text)

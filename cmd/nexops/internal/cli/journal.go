@@ -32,7 +32,7 @@ func (a *App) journalCommand(_ *flags) *cobra.Command {
 	cmd.Flags().IntVarP(&limit, "limit", "n", 200, "the newest so many entries")
 	cmd.Flags().StringVar(&plan, "plan", "", "only of the plan with this id, its output included")
 	cmd.Flags().DurationVar(&since, "since", 0, "only of that long, e.g. 24h")
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(a.showCommand(), a.exportCommand(), &cobra.Command{
 		Use: "verify", Short: "Check the chain of hashes over the whole journal", Args: cobra.NoArgs,
 		Long: "Check the chain of hashes over the whole journal.\n\nExit codes: 0 whole; 1 broken, and where.",
 		RunE: func(*cobra.Command, []string) error {
@@ -79,12 +79,17 @@ func (a *App) journal(format schema.Format, q actions.Query, since time.Duration
 		}
 		return a.tellUnfinished(j, q.Plan)
 	}
+	a.printEntries(entries, q.Plan != "")
+	return a.tellUnfinished(j, q.Plan)
+}
+
+// printEntries prints a line an entry; outputs as well where that is asked for.
+func (a *App) printEntries(entries []actions.Entry, outputs bool) {
 	for _, e := range entries {
-		if text := entryText(e, q.Plan != ""); text != "" {
+		if text := entryText(e, outputs); text != "" {
 			_, _ = fmt.Fprintln(a.Stdout, ui.Sanitize(text))
 		}
 	}
-	return a.tellUnfinished(j, q.Plan)
 }
 
 // tellUnfinished prints the actions that began and whose end is not on record, of one plan or of all.
