@@ -18,6 +18,7 @@ type Image struct {
 	RepoDigests []string
 	Size        int64
 	Created     time.Time
+	Config      struct{ Labels map[string]string }
 }
 
 // Digest is the repository digest of the image.
@@ -60,22 +61,36 @@ func manifestArgv(ref string, insecure bool) []string {
 	return append(argv, ref)
 }
 
-// Manifest gives the digest that the registry has under a reference; "" when it does not tell (an image
-// for several platforms). An error means that the image cannot be pulled.
-func (p Probe) Manifest(ctx context.Context, ref string, insecure bool) (digest string, err error) {
+// Manifest is what a registry has under a reference.
+type Manifest struct {
+	Digest string // "" when it does not tell: an image for several platforms
+	Size   int64  // of what would be pulled, compressed; 0 when it does not tell
+}
+
+// Manifest asks the registry for an image. An error means that the image cannot be pulled.
+func (p Probe) Manifest(ctx context.Context, ref string, insecure bool) (Manifest, error) {
 	out, err := p.Run(ctx, remote.Command{Argv: manifestArgv(ref, insecure)})
 	var f *Failure
 	if errors.As(err, &f) && bytes.Contains(f.Res.Stderr, []byte("unsupported manifest")) {
-		return "", nil // the registry has it; this docker program is older than its format
+		return Manifest{}, nil // the registry has it; this docker program is older than its format
 	}
 	if err != nil {
-		return "", err
+		return Manifest{}, err
+	}
+	type layers struct {
+		Layers []struct{ Size int64 }
 	}
 	var one struct {
-		Descriptor struct{ Digest string }
+		Descriptor       struct{ Digest string }
+		SchemaV2Manifest layers
+		OCIManifest      layers
 	}
 	if json.Unmarshal(out, &one) != nil || !digestGrammar.MatchString(one.Descriptor.Digest) {
-		return "", nil
+		return Manifest{}, nil
 	}
-	return one.Descriptor.Digest, nil
+	m := Manifest{Digest: one.Descriptor.Digest}
+	for _, l := range append(one.SchemaV2Manifest.Layers, one.OCIManifest.Layers...) {
+		m.Size += max(0, l.Size)
+	}
+	return m, nil
 }

@@ -15,6 +15,9 @@ type Config struct {
 	Soak   remote.Duration `toml:"soak"`    // in the place of that of [actions.verify]
 	Start  remote.Duration `toml:"start"`   // likewise
 	MaxAge remote.Duration `toml:"max_age"` // no plan on older facts
+	// MinFreeMiB is what has to stay free on a host's disk.
+	MinFreeMiB int        `toml:"min_free_mib"`
+	Migrations Migrations `toml:"migrations"`
 	// Strategy is how a service is brought to a release, Strategies likewise by environment.
 	Strategy   string            `toml:"strategy"`
 	Strategies map[string]string `toml:"strategies"`
@@ -47,7 +50,10 @@ func DefaultConfig() Config {
 		MaxAge: remote.Duration(time.Minute),
 
 		Strategy: StrategyCompose,
-		Drain:    remote.Duration(30 * time.Second),
+
+		MinFreeMiB: 512,
+		Migrations: Migrations{On: MigrationsWarn, Backup: remote.Duration(time.Hour)},
+		Drain:      remote.Duration(30 * time.Second),
 	}
 }
 
@@ -81,6 +87,10 @@ func (c *Config) Validate() []error {
 	if c.Drain < remote.Duration(time.Second) || c.Drain > remote.Duration(15*time.Minute) {
 		add("drain: allowed is 1s to 15m")
 	}
+	if c.MinFreeMiB < 0 || c.MinFreeMiB > 1<<20 {
+		add("min_free_mib: allowed is 0 to 1048576")
+	}
+	errs = append(errs, c.Migrations.validate()...)
 	errs = append(errs, c.validateStrategies()...)
 	errs = append(errs, c.Script.validate("script")...)
 	for name, o := range c.Services {

@@ -70,6 +70,8 @@ func (p *planner) check(state actions.CheckState, name, format string, args ...a
 func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	p.check(actions.CheckOK, "facts", "%s old", fleet.Ago(p.snap.At.Sub(p.svc.Seen)))
 	p.check(actions.CheckOK, "strategy", "%s", p.way.name)
+	p.checkHold()
+	p.checkBackups()
 	if p.a.cfg.TagHome == compose.HomeGit && !p.way.ownTag {
 		p.prepareGit(ctx)
 	}

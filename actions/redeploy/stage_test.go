@@ -64,6 +64,7 @@ type engineHost struct {
 	full     bool   // no space is left on its disk
 	made     int
 
+	depends []string         // of ai, in the Compose file
 	beside  []fleet.Instance // started beside the instance
 	health  fleet.Health     // of those
 	workers string           // what docker top says
@@ -352,8 +353,13 @@ func (h *engineHost) composed(cmd remote.Command) (remote.Result, error) {
 	defer h.s.mu.Unlock()
 	switch {
 	case slices.Contains(cmd.Argv, "config"):
+		depends := map[string]any{}
+		for _, d := range h.depends {
+			depends[d] = map[string]string{"condition": "service_healthy"}
+		}
 		return printed(map[string]any{"services": map[string]any{"ai": map[string]any{
-			"image": imageName + ":" + tag, "environment": map[string]string{"DB_URL": canary},
+			"depends_on": depends,
+			"image":      imageName + ":" + tag, "environment": map[string]string{"DB_URL": canary},
 		}}})
 	case slices.Contains(cmd.Argv, "pull"):
 		digest, ok := h.s.registry[tag]

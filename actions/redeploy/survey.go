@@ -20,6 +20,7 @@ type survey struct {
 	// rendered is what Compose would make of the service with the tag to go to.
 	rendered compose.Rendered
 	conf     *configured // of a strategy that only changes the configuration
+	pullSize int64       // of the image, compressed; 0 when not known
 	scale    int         // for --scale; 0 leaves it to the file
 }
 
@@ -43,6 +44,7 @@ func (p *planner) survey(ctx context.Context, pl *compose.Place) *survey {
 		s.CheckClean(ctx, s.file)
 	}
 	p.checkImage(ctx, s)
+	p.preflights(ctx, s)
 	if p.way.survey != nil {
 		p.way.survey(p, ctx, s)
 	}
@@ -146,7 +148,8 @@ func (p *planner) checkImage(ctx context.Context, s *survey) {
 		s.OK(name, "%s, %s, on the host", fleet.ShortDigest(orElse(s.digest, local.ID)), fleet.Bytes(float64(local.Size)))
 		return
 	}
-	digest, err := s.Probe.Manifest(ctx, ref, s.Engine.Insecure(p.t.Image))
+	manifest, err := s.Probe.Manifest(ctx, ref, s.Engine.Insecure(p.t.Image))
+	digest := manifest.Digest
 	if err != nil {
 		s.Fail(name, "not on the host, and it cannot be pulled: %v", err)
 		return
@@ -155,7 +158,7 @@ func (p *planner) checkImage(ctx context.Context, s *survey) {
 		s.Fail(name, "the registry's %s is %s, but %s is known as %s: the tag was moved", ref, fleet.ShortDigest(digest), p.t.to.Version(), fleet.ShortDigest(known))
 		return
 	}
-	s.digest = orElse(digest, known)
+	s.digest, s.pullSize = orElse(digest, known), manifest.Size
 	s.OK(name, "not on the host, the registry has it%s: it will be pulled", inWords(s.digest))
 }
 
