@@ -24,7 +24,13 @@ func (e *Estate) writeConfig() error {
 		fmt.Fprintf(&b, "\n[hosts.%s]\naddress        = %q\nuser           = \"deploy\"\nidentity_files = [%q]\nknown_hosts    = [%q]\nagent          = false\n",
 			name, address, e.KeyPath(), e.KnownHostsPath())
 	}
-	b.WriteString(strings.ReplaceAll(configTail, "@GIT@", tomlString(e.GitPath())))
+	for what, secret := range map[string]string{"key": komodoKey, "secret": komodoSecret} {
+		if err := os.WriteFile(e.komodoPath(what), []byte(secret+"\n"), 0o600); err != nil {
+			return fmt.Errorf("sim: %w", err)
+		}
+	}
+	b.WriteString(strings.NewReplacer("@GIT@", tomlString(e.GitPath()),
+		"@KEY@", tomlString("file:"+e.komodoPath("key")), "@SECRET@", tomlString("file:"+e.komodoPath("secret"))).Replace(configTail))
 	if err := os.WriteFile(e.KnownHostsPath(), []byte(known.String()), 0o600); err != nil {
 		return fmt.Errorf("sim: %w", err)
 	}

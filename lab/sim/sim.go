@@ -54,6 +54,7 @@ type Estate struct {
 	order  []string
 	prom   *memhttp.Server
 	loki   *memhttp.Server
+	komodo *komodoCore
 	stop   context.CancelFunc
 	work   sync.WaitGroup
 	closed sync.Once
@@ -132,6 +133,9 @@ func (e *Estate) start(ctx context.Context) error {
 		return err
 	}
 	e.serveWatchers()
+	if err := e.serveKomodo(ctx); err != nil {
+		return err
+	}
 	for _, name := range e.order {
 		if err := e.hosts[name].sshd.Start(ctx); err != nil {
 			return fmt.Errorf("sim: host %s: %w", name, err)
@@ -220,6 +224,9 @@ func (e *Estate) Close() error {
 			if s != nil {
 				s.Stop()
 			}
+		}
+		if e.komodo != nil {
+			e.komodo.Close()
 		}
 		for _, h := range e.hosts {
 			h.sshd.Stop()

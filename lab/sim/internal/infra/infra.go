@@ -86,6 +86,61 @@ func (r *Repo) Commit(ctx context.Context, c Commit) error {
 	return r.git(ctx, &in, "--git-dir", r.Path, "fast-import", "--quiet")
 }
 
+// Head gives the newest commit of a branch and its subject.
+func (r *Repo) Head(ctx context.Context, branch string) (hash, subject string, err error) {
+	out, err := r.read(ctx, nil, "log", "-1", "--format=%H%n%s", "refs/heads/"+branch)
+	if err != nil {
+		return "", "", err
+	}
+	hash, subject, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return hash, subject, nil
+}
+
+// Files gives files of a commit by path; those it does not have are left out.
+func (r *Repo) Files(ctx context.Context, commit string, paths []string) (map[string]string, error) {
+	var in bytes.Buffer
+	for _, p := range paths {
+		_, _ = fmt.Fprintf(&in, "%s:%s\n", commit, p)
+	}
+	out, err := r.read(ctx, &in, "cat-file", "--batch")
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	for _, p := range paths {
+		head, rest, ok := bytes.Cut(out, []byte("\n"))
+		if !ok {
+			return nil, errors.New("infra: git cat-file ended early")
+		}
+		out = rest
+		var hash, kind string
+		var size int
+		if n, _ := fmt.Sscan(string(head), &hash, &kind, &size); n != 3 {
+			continue // "... missing"
+		}
+		if size+1 > len(out) {
+			return nil, errors.New("infra: git cat-file ended early")
+		}
+		files[p], out = string(out[:size]), out[size+1:]
+	}
+	return files, nil
+}
+
+// read runs git on the repository and gives what it prints.
+func (r *Repo) read(ctx context.Context, stdin *bytes.Buffer, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"--git-dir", r.Path}, args...)...)
+	cmd.Env = Env()
+	if stdin != nil {
+		cmd.Stdin = stdin
+	}
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("infra: git %s: %w", strings.Join(args, " "), err)
+	}
+	return out, nil
+}
+
 // Checkout clones a branch into a folder.
 func (r *Repo) Checkout(ctx context.Context, branch, folder string) error {
 	if err := os.MkdirAll(filepath.Dir(folder), 0o750); err != nil {

@@ -2,6 +2,7 @@ package nexgate
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,7 @@ func FirstCommit(now time.Time) infra.Commit {
 	for _, h := range Hosts(now) {
 		files[h.Stack] = h.stackFile()
 	}
+	maps.Copy(files, syncFiles(now))
 	return infra.Commit{Branch: "master", Author: "ana", At: now.AddDate(0, 0, -130), Subject: "nexgate-infra: base and four services", Files: files}
 }
 
