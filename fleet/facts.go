@@ -16,6 +16,7 @@ type Facts struct {
 	Locks      []Lock
 	Backups    []BackupJob
 	Holds      []Hold
+	Syncs      []Sync   // of reconcilers that a person starts
 	Warnings   []string // what could not be understood, in words, each naming the thing
 }
 

@@ -122,6 +122,7 @@ type Snapshot struct {
 	Changes     []Change    // of the whole environment, newest first, bounded
 	Backups     []BackupJob // of the whole environment, by name; BackupsOf gives a service's own
 	Holds       []Hold      // of the whole environment first, then by service; none that is over
+	Syncs       []Sync      // by name
 }
 
 // Find gives the service with that key.

@@ -33,6 +33,7 @@ func Join(in Input) *Snapshot {
 		j.addLocks(r)
 		j.addBackups(r)
 		j.addHolds(r)
+		j.addSyncs(r)
 	}
 	return j.snapshot()
 }
@@ -66,6 +67,8 @@ type joiner struct {
 	changes  []*Change // of hosts, and of all services
 	backups  []backup
 	holds    []Hold
+	syncs    []Sync
+	pending  map[string][]Reason // by service: what the next sync would do to it
 	scratch
 	room
 }
@@ -121,6 +124,8 @@ func (j *joiner) snapshot() *Snapshot {
 	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: sortedImages(j.images), Holds: j.holds}
 	snap.Backups = j.settleBackups()
 	sortHolds(snap.Holds)
+	sortSyncs(j.syncs)
+	snap.Syncs = j.syncs
 	for _, r := range j.reports {
 		snap.Sources = append(snap.Sources, r.Status)
 	}

@@ -15,7 +15,7 @@ var reasonOrder = []string{
 	"down", "crash_loop", "oom", "unhealthy", "paused", "errors", "probe_down", "not_running",
 	"partial", "start_failed", "restarts", "latency", "memory", "log_errors", "cpu", "starting",
 	"host_unreachable", "mixed", "tag_drift", "digest_drift", "scrape_down", "desired_unreadable",
-	"backup_never", "backup_stale", "backup_failed", "backup_shrunken", "backup_unverified", "drill_failed", "drill_stale", "lock_expired", "locked", "held", "finished",
+	"backup_never", "backup_stale", "backup_failed", "backup_shrunken", "backup_unverified", "drill_failed", "drill_stale", "sync_pending", "lock_expired", "locked", "held", "finished",
 }
 
 func reasonRank(code string) int {
@@ -35,6 +35,7 @@ func (j *joiner) reasons(r *row, t Thresholds) []Reason {
 	out = append(out, j.metricReasons(r, t)...)
 	out = append(out, j.driftReasons(r)...)
 	out = append(out, j.backupReasons(r)...)
+	out = append(out, j.pending[r.svc.Key.Name]...)
 	out = append(out, j.lockReasons(&r.svc)...)
 	slices.SortStableFunc(out, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(reasonRank(a.Code), reasonRank(b.Code)), cmp.Compare(a.Text, b.Text))

@@ -121,7 +121,7 @@ func nearest(changes []Change, onset time.Time) (Change, bool) {
 
 func changeWords(c Change, now time.Time) string {
 	w := string(c.Kind)
-	if c.Kind == ChangeDeploy {
+	if c.Kind == ChangeDeploy && !c.To.IsZero() {
 		w = "deploy " + c.To.Version()
 		if !c.From.IsZero() {
 			w = "deploy " + c.From.Version() + " → " + c.To.Version()

@@ -14,6 +14,7 @@ import (
 	"github.com/nexgate-hq/nexops/sources/backups"
 	"github.com/nexgate-hq/nexops/sources/docker"
 	"github.com/nexgate-hq/nexops/sources/git"
+	"github.com/nexgate-hq/nexops/sources/komodo"
 	"github.com/nexgate-hq/nexops/sources/locks"
 	"github.com/nexgate-hq/nexops/sources/loki"
 	"github.com/nexgate-hq/nexops/sources/prometheus"
@@ -34,6 +35,7 @@ func kinds() console.Kinds {
 			git.Kind(),
 			prometheus.Kind(),
 			loki.Kind(),
+			komodo.Kind(),
 			locks.Kind(),
 			backups.Kind(),
 		},

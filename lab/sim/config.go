@@ -94,6 +94,14 @@ poll = "5s"
 [sources.queries]
 log_errors = 'sum by (env, host, compose_service) (count_over_time($selector $errors [20s])) * 3'
 
+[[sources]]
+kind   = "komodo"
+url    = "http://127.0.0.1:9120"
+via    = "ops"
+key    = @KEY@
+secret = @SECRET@
+poll   = "5s"
+
 [join.companions]
 file-thunder-postgres = "file-thunder"
 file-thunder-clamav   = "file-thunder"

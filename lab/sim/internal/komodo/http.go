@@ -48,6 +48,14 @@ func (s *Server) routes() *http.ServeMux {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			_, _ = io.WriteString(w, s.version())
 		})
+		mux.HandleFunc("GET /user", func(w http.ResponseWriter, r *http.Request) {
+			u, err := s.login(r)
+			if err != nil {
+				answer(w, nil, err)
+				return
+			}
+			answer(w, userDoc(u), nil)
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if !s.has(HTML) {
