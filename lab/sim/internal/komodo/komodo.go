@@ -78,21 +78,31 @@ type Server struct {
 
 	traps *switches
 
-	mu      sync.Mutex
-	serial  uint64
-	stacks  []*stack
-	syncs   []*syncer
-	vars    map[string]string
-	updates []*update // oldest first
-	alerts  []Alert
-	busy    map[string]string // target id to operation
-	sockets map[*socket]bool
-	fails   []time.Time // failed logins
-	calls   map[string]int
+	mu     sync.Mutex
+	serial uint64
+	stacks []*stack
+	syncs  []*syncer
+	vars   map[string]string
+	ledger
+	door
 
 	life context.Context //nolint:containedctx // executions outlive the requests that began them
 	stop context.CancelFunc
 	work sync.WaitGroup
+}
+
+// ledger is what was done.
+type ledger struct {
+	updates []*update // oldest first
+	alerts  []Alert
+	busy    map[string]string // target id to operation
+	calls   map[string]int
+}
+
+// door is who has come.
+type door struct {
+	sockets map[*socket]bool
+	fails   []time.Time // failed logins
 }
 
 // Alert is one open alert.
@@ -116,8 +126,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	s := &Server{
-		o: o, traps: newSwitches(), vars: map[string]string{}, busy: map[string]string{},
-		sockets: map[*socket]bool{}, calls: map[string]int{},
+		o: o, traps: newSwitches(), vars: map[string]string{},
+		ledger: ledger{busy: map[string]string{}, calls: map[string]int{}}, door: door{sockets: map[*socket]bool{}},
 	}
 	s.life, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.mux = s.routes()
