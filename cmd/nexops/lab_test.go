@@ -191,6 +191,7 @@ func TestLabABadDeployIsTakenBackByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := rollingBack(t, lab.Config, "110s")
+	appendTo(t, config, fmt.Sprintf("\n[actions.journal.loki]\nurl = %q\nvia = \"ops\"\n", lab.Loki))
 	args := func(more ...string) []string { return append([]string{"--config", config}, more...) }
 	if text, code := output(t, nexops(args("redeploy", "ai", "--to", "0.1.0", "--confirm", "ai@prod")...)); code != 0 {
 		t.Fatalf("to the good release: %d\n%s", code, text)
@@ -210,5 +211,10 @@ func TestLabABadDeployIsTakenBackByItself(t *testing.T) {
 	}
 	if text, _ := output(t, nexops("journal")); !strings.Contains(text, "automatic rollback of ") {
 		t.Errorf("journal:\n%s", text)
+	}
+	lines, err := lab.LogQuery(ctx, `sum by (service) (count_over_time({job="nexops", env="prod", action="redeploy"} [30m]))`, "service")
+	exported, _ := output(t, nexops("journal", "export"))
+	if want := strings.Count(exported, "\n"); err != nil || int(lines["ai"]) != want {
+		t.Errorf("Loki has %v lines, %v; the journal has %d", lines, err, want)
 	}
 }

@@ -191,7 +191,7 @@ func TestOwnQuery(t *testing.T) {
 	if last, _ := own.Series.Last(); !ok || last != 7 || !math.IsNaN(own.Series.Values[0]) {
 		t.Errorf("got %+v", own)
 	}
-	if !strings.Contains(strings.Join(f.asked, "\n"), `count_over_time({env="prod"} |= "slow" [1m])`) {
+	if !strings.Contains(strings.Join(f.asked, "\n"), `count_over_time({env="prod", job!="nexops"} |= "slow" [1m])`) {
 		t.Errorf("asked %q", f.asked)
 	}
 }

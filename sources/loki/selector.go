@@ -106,8 +106,13 @@ func (s *Source) selector(sh shape, more ...string) (string, error) {
 		}
 		matchers = append(matchers, label+`=~".+"`)
 	}
-	return "{" + strings.Join(append(matchers, more...), ", ") + "}", nil
+	matchers = append(matchers, more...)
+	return "{" + strings.Join(append(matchers, notOurs), ", ") + "}", nil
 }
+
+// notOurs leaves out what nexops itself has put there ([actions.journal.loki]): the record of a redeploy
+// speaks of errors, and is none of the service's.
+const notOurs = `job!="nexops"`
 
 func nonEmpty(s string) []string {
 	if s == "" {

@@ -21,23 +21,23 @@ func TestSelector(t *testing.T) {
 	}{
 		"environment label": {
 			labels: []string{"env", "service", "service_name"},
-			want:   `sum by (env,service,service_name) (count_over_time({env="prod"} E [1m]))`,
+			want:   `sum by (env,service,service_name) (count_over_time({env="prod", job!="nexops"} E [1m]))`,
 		},
 		"two environment labels": {
 			labels: []string{"env", "environment", "service_name"},
-			want:   `sum by (env,environment,service_name) (count_over_time({env=~"prod|", service_name=~".+"} E [1m]))`,
+			want:   `sum by (env,environment,service_name) (count_over_time({env=~"prod|", service_name=~".+", job!="nexops"} E [1m]))`,
 		},
 		"by hosts": {
 			labels: []string{"host", "compose_service"},
-			want:   `sum by (compose_service,host) (count_over_time({host=~"prod-1|prod-2"} E [1m]))`,
+			want:   `sum by (compose_service,host) (count_over_time({host=~"prod-1|prod-2", job!="nexops"} E [1m]))`,
 		},
 		"the only environment": {
 			labels: []string{"compose_service", "job"}, alone: true,
-			want: `sum by (compose_service) (count_over_time({compose_service=~".+"} E [1m]))`,
+			want: `sum by (compose_service) (count_over_time({compose_service=~".+", job!="nexops"} E [1m]))`,
 		},
 		"containers only": {
 			labels: []string{"container_name", "host"}, alone: true,
-			want: `sum by (container_name,host) (count_over_time({container_name=~".+"} E [1m]))`,
+			want: `sum by (container_name,host) (count_over_time({container_name=~".+", job!="nexops"} E [1m]))`,
 		},
 		"own selector": {
 			labels: []string{"service"}, edit: func(c *Config) { c.Selector = `{job="docker", env="$env"}` },
@@ -45,7 +45,7 @@ func TestSelector(t *testing.T) {
 		},
 		"levels": {
 			labels: []string{"env", "service"}, edit: func(c *Config) { c.Errors = "detected_level" },
-			want: `sum by (env,service) (count_over_time({env="prod"} | detected_level=~"error|critical|fatal" [1m]))`,
+			want: `sum by (env,service) (count_over_time({env="prod", job!="nexops"} | detected_level=~"error|critical|fatal" [1m]))`,
 		},
 	}
 	for name, tt := range tests {
@@ -78,9 +78,9 @@ func TestSelectorOfService(t *testing.T) {
 		Subjects: []fleet.Subject{{Service: "nexgate-ai", Container: "shop-ai-1"}, {Service: "nexgate-ai", Container: "shop-ai-2"}},
 	}
 	for series, want := range map[string]string{
-		`[{"env":"prod","compose_service":"ai"}]`: `{env="prod", compose_service=~"ai|nexgate-ai"}`,
-		`[]`: `{env="prod", compose_service=~"ai|nexgate-ai"}`,
-		`[{"env":"staging","compose_service":"ai"}]`: `{env="prod", compose_service=~"ai|nexgate-ai"}`,
+		`[{"env":"prod","compose_service":"ai"}]`: `{env="prod", compose_service=~"ai|nexgate-ai", job!="nexops"}`,
+		`[]`: `{env="prod", compose_service=~"ai|nexgate-ai", job!="nexops"}`,
+		`[{"env":"staging","compose_service":"ai"}]`: `{env="prod", compose_service=~"ai|nexgate-ai", job!="nexops"}`,
 	} {
 		f := newFake(t)
 		f.series = series
@@ -92,7 +92,7 @@ func TestSelectorOfService(t *testing.T) {
 	f := newFake(t)
 	f.labels = []string{"env", "container_name"}
 	got, err := newSource(t, f.server.URL, testDeps(), nil).selectorOf(context.Background(), q)
-	if want := `{env="prod", container_name=~"shop-ai-1|shop-ai-2"}`; err != nil || got != want {
+	if want := `{env="prod", container_name=~"shop-ai-1|shop-ai-2", job!="nexops"}`; err != nil || got != want {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
@@ -113,7 +113,7 @@ func FuzzSelector(f *testing.F) {
 			if err != nil {
 				continue // refused by Loki, not misread
 			}
-			if len(matchers) != 2 || matchers[1].Value != service {
+			if len(matchers) != 3 || matchers[1].Value != service || matchers[2].Value != "nexops" {
 				t.Fatalf("%q became %v", service, matchers)
 			}
 		}
