@@ -6,8 +6,11 @@ import (
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/backup"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/actions/exec"
 	"github.com/nexgate-hq/nexops/actions/redeploy"
+	"github.com/nexgate-hq/nexops/actions/restart"
+	"github.com/nexgate-hq/nexops/actions/scale"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
 	"github.com/nexgate-hq/nexops/sources"
@@ -44,6 +47,8 @@ func kinds() console.Kinds {
 			{Name: redeploy.DeployName, NewConfig: func() any { return &redeploy.DeployConfig{} }, Build: buildDeploy},
 			{Name: backup.Name, NewConfig: func() any { c := backup.DefaultConfig(); return &c }, Build: buildBackup},
 			{Name: backup.DrillName, NewConfig: func() any { c := backup.DefaultDrillConfig(); return &c }, Build: buildDrill},
+			{Name: restart.Name, NewConfig: func() any { c := restart.DefaultConfig(); return &c }, Build: buildRestart},
+			{Name: scale.Name, NewConfig: func() any { c := scale.DefaultConfig(); return &c }, Build: buildScale},
 			{Name: exec.Name, NewConfig: func() any { c := exec.DefaultConfig(); return &c }, Build: buildExec},
 		},
 	}
@@ -110,4 +115,33 @@ func backupDeps(d console.ActionDeps) backup.Deps {
 func buildExec(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*exec.Config)
 	return exec.New(*c, exec.Deps{Host: d.Host, Now: d.Now}), nil
+}
+
+func buildRestart(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*restart.Config)
+	return restart.New(*c, restart.Deps{Host: d.Host, Places: places(d), Now: d.Now, Verify: d.Verify}), nil
+}
+
+func buildScale(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*scale.Config)
+	return scale.New(*c, scale.Deps{Host: d.Host, Places: places(d), Now: d.Now, Verify: d.Verify}), nil
+}
+
+// redeployConfig is [actions.redeploy]: what it says of the estate's Compose projects and tags holds for other actions too.
+func redeployConfig(d console.ActionDeps) redeploy.Config {
+	if d.Config != nil {
+		if made, ok := d.Config.Actions[redeploy.Name].(*redeploy.Config); ok {
+			return *made
+		}
+	}
+	return redeploy.DefaultConfig()
+}
+
+// places is how services are found on their hosts.
+func places(d console.ActionDeps) compose.Places {
+	cfg := redeployConfig(d)
+	return compose.Places{
+		Program: cfg.Compose, Table: "actions." + redeploy.Name,
+		Override: func(service string) compose.Override { return cfg.Services[service].Override },
+	}
 }

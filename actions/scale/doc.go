@@ -1,0 +1,2 @@
+// Package scale is the action that changes how many containers of a service run on a host.
+package scale
