@@ -56,6 +56,8 @@ func (c *call) compose(ctx context.Context, args []string) int {
 		return c.composePs(p, a)
 	case "pull":
 		return c.composePull(ctx, p, a)
+	case "restart":
+		return c.composeRestart(ctx, p, a)
 	default:
 		return c.composeUp(ctx, p, a)
 	}
@@ -67,6 +69,7 @@ func composeFlags(sub string) map[string]bool {
 		"version": {"--short": false},
 		"config":  {"--format": true, "--services": false, "--images": false},
 		"ps":      {"--format": true, "-a": false, "--all": false},
+		"restart": {"--no-deps": false, "-t": true, "--timeout": true},
 		"pull":    {"-q": false, "--quiet": false},
 		"up": {
 			"-d": false, "--detach": false, "--no-deps": false, "--force-recreate": false, "--quiet-pull": false,
@@ -197,6 +200,34 @@ func (c *call) composePull(ctx context.Context, p *composefile.Project, a compos
 		if code := c.pull(ctx, s, p.Image(s)); code != 0 {
 			return code
 		}
+	}
+	return 0
+}
+
+func (c *call) composeRestart(ctx context.Context, p *composefile.Project, a composeArgs) int {
+	select {
+	case c.m.slots <- struct{}{}:
+		defer func() { <-c.m.slots }()
+	case <-ctx.Done():
+		return 130
+	}
+	for _, k := range c.m.World.Containers(c.m.Name) {
+		if k.Spec.Project != p.Name || !slices.Contains(a.services, k.Spec.Service) {
+			continue
+		}
+		c.note(" Container %s  Restarting", k.Name)
+		if k.State == world.Running {
+			if err := c.m.World.Stop(c.m.Name, k.ID, c.m.World.Now(), "15"); err != nil {
+				return c.fail(1, "Error response from daemon: %v", err)
+			}
+			if !c.pause(ctx, c.m.Pace) {
+				return 130
+			}
+		}
+		if err := c.m.World.Start(c.m.Name, k.ID, c.m.World.Now()); err != nil {
+			return c.fail(1, "Error response from daemon: %v", err)
+		}
+		c.note(" Container %s  Started", k.Name)
 	}
 	return 0
 }

@@ -115,29 +115,66 @@ func (c *call) manifestInspect(args []string) int {
 }
 
 func (c *call) ps(args []string) int {
-	all, whole := false, false
-	for _, a := range args {
-		switch a {
-		case "-a", "--all":
+	all, whole, asJSON := false, false, false
+	var labels []string
+	for i := 0; i < len(args); i++ {
+		value := ""
+		if i+1 < len(args) {
+			value = args[i+1]
+		}
+		switch {
+		case args[i] == "-a" || args[i] == "--all":
 			all = true
-		case "--no-trunc":
+		case args[i] == "--no-trunc":
 			whole = true
+		case args[i] == "--filter" && strings.HasPrefix(value, "label="):
+			labels = append(labels, strings.TrimPrefix(value, "label="))
+			i++
+		case args[i] == "--format" && value == "{{json .}}":
+			asJSON = true
+			i++
 		default:
-			return c.fail(125, "unknown flag: %s", a)
+			return c.fail(125, "unknown flag: %s", args[i])
 		}
 	}
+	list := slices.DeleteFunc(slices.Clone(c.m.World.Containers(c.m.Name)), func(k *world.Container) bool {
+		if !all && k.State != world.Running {
+			return true
+		}
+		return slices.ContainsFunc(labels, func(l string) bool {
+			key, value, _ := strings.Cut(l, "=")
+			return k.Labels()[key] != value
+		})
+	})
+	if asJSON {
+		return c.psJSON(list, whole)
+	}
+	return c.psTable(list, whole)
+}
+
+func (c *call) psJSON(list []*world.Container, whole bool) int {
+	now := c.m.World.Now()
+	for _, k := range list {
+		_ = c.json(map[string]string{
+			"ID": shortID(k, whole), "Names": k.Name, "Image": k.Image.Ref(), "State": k.State, "Status": engine.Status(k, now),
+		}, "")
+	}
+	return 0
+}
+
+func shortID(k *world.Container, whole bool) string {
+	if whole {
+		return k.ID
+	}
+	return k.ID[:12]
+}
+
+func (c *call) psTable(list []*world.Container, whole bool) int {
 	w := tabwriter.NewWriter(c.stdout, 20, 1, 3, ' ', 0)
 	_, _ = fmt.Fprintln(w, "CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS\tNAMES")
 	now := c.m.World.Now()
-	for _, k := range c.m.World.Containers(c.m.Name) {
-		if !all && k.State != world.Running {
-			continue
-		}
-		id := k.ID
-		if !whole {
-			id = id[:12]
-		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%q\t%s ago\t%s\t%s\t%s\n", id, k.Image.Ref(), strings.Join(k.Spec.Command, " "),
+	for _, k := range list {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%q\t%s ago\t%s\t%s\t%s\n", shortID(k, whole), k.Image.Ref(), strings.Join(k.Spec.Command, " "),
 			units.HumanDuration(now.Sub(k.Created)), engine.Status(k, now), "", k.Name)
 	}
 	_ = w.Flush()
