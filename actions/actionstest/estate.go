@@ -88,6 +88,21 @@ func (e *Estate) start(host string, number int) {
 	e.containers[host] = append(e.containers[host], c)
 }
 
+// Edit changes every container, wherever it is.
+func (e *Estate) Edit(change func(*Container)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for host, list := range e.containers {
+		for _, c := range list {
+			change(c)
+		}
+		e.containers[host] = slices.DeleteFunc(list, func(c *Container) bool { return c.Host != host })
+	}
+}
+
+// Retag makes every container one of another release.
+func (e *Estate) Retag(tag string) { e.Edit(func(c *Container) { c.Tag = tag }) }
+
 // Containers are those of a host, by number.
 func (e *Estate) Containers(host string) []Container {
 	e.mu.Lock()
@@ -151,15 +166,15 @@ func (e *Estate) instance(c Container) fleet.Instance {
 
 // answer is what a host says to a command.
 func (e *Estate) answer(host string, argv []string) remote.Result {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	say := func(format string, args ...any) remote.Result {
-		return remote.Result{Stdout: []byte(fmt.Sprintf(format, args...) + "\n")}
-	}
 	if e.Answer != nil {
 		if res, ok := e.Answer(host, argv); ok {
 			return res
 		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	say := func(format string, args ...any) remote.Result {
+		return remote.Result{Stdout: []byte(fmt.Sprintf(format, args...) + "\n")}
 	}
 	switch {
 	case argv[0] == "hostname":

@@ -8,6 +8,7 @@ import (
 	"github.com/nexgate-hq/nexops/actions/backup"
 	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/actions/exec"
+	"github.com/nexgate-hq/nexops/actions/promote"
 	"github.com/nexgate-hq/nexops/actions/redeploy"
 	"github.com/nexgate-hq/nexops/actions/restart"
 	"github.com/nexgate-hq/nexops/actions/scale"
@@ -47,6 +48,7 @@ func kinds() console.Kinds {
 			{Name: redeploy.DeployName, NewConfig: func() any { return &redeploy.DeployConfig{} }, Build: buildDeploy},
 			{Name: backup.Name, NewConfig: func() any { c := backup.DefaultConfig(); return &c }, Build: buildBackup},
 			{Name: backup.DrillName, NewConfig: func() any { c := backup.DefaultDrillConfig(); return &c }, Build: buildDrill},
+			{Name: promote.Name, NewConfig: func() any { c := promote.DefaultConfig(); return &c }, Build: buildPromote},
 			{Name: restart.Name, NewConfig: func() any { c := restart.DefaultConfig(); return &c }, Build: buildRestart},
 			{Name: scale.Name, NewConfig: func() any { c := scale.DefaultConfig(); return &c }, Build: buildScale},
 			{Name: exec.Name, NewConfig: func() any { c := exec.DefaultConfig(); return &c }, Build: buildExec},
@@ -115,6 +117,19 @@ func backupDeps(d console.ActionDeps) backup.Deps {
 func buildExec(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*exec.Config)
 	return exec.New(*c, exec.Deps{Host: d.Host, Now: d.Now}), nil
+}
+
+func buildPromote(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*promote.Config)
+	hostsOf := func(environment string) []string {
+		if d.Config == nil {
+			return nil
+		}
+		return d.Config.Env[environment].Hosts
+	}
+	return promote.New(*c, promote.Deps{
+		Host: d.Host, HostsOf: hostsOf, Home: redeployConfig(d).Config, Override: places(d).Override, Secret: d.Secret, CacheDir: d.CacheDir, Now: d.Now,
+	}), nil
 }
 
 func buildRestart(cfg any, d console.ActionDeps) (actions.Action, error) {
