@@ -139,7 +139,8 @@ func (p *planner) registered(ctx context.Context) {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	digest, err := probe.Manifest(ctx, p.to.Ref(), engine.Insecure(p.image))
+	manifest, err := probe.Manifest(ctx, p.to.Ref(), engine.Insecure(p.image))
+	digest := manifest.Digest
 	switch {
 	case err != nil:
 		p.check(actions.CheckFail, name, "%s would not be able to pull it: %v", host, err)
