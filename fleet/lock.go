@@ -50,7 +50,7 @@ type Hold struct {
 // Over reports whether the hold has ended by itself.
 func (h *Hold) Over(now time.Time) bool { return !h.Until.IsZero() && !now.Before(h.Until) }
 
-// Words say what is held, by whom, for how long and why: "prod is held by ana@laptop for 2 h: migration".
+// Words say what is held, by whom, for how long and why: "prod is held by ana@laptop for another 2 h: migration".
 func (h *Hold) Words(now time.Time) string {
 	what := h.Environment
 	if h.Service != "" {
@@ -58,7 +58,7 @@ func (h *Hold) Words(now time.Time) string {
 	}
 	out := what + " is held by " + orSomebody(h.Owner)
 	if !h.Until.IsZero() {
-		out += " for " + Ago(h.Until.Sub(now))
+		out += " for another " + Ago(h.Until.Sub(now))
 	}
 	return withReason(out, h.Reason)
 }

@@ -72,7 +72,7 @@ func TestHolds(t *testing.T) {
 	if ai.Hold == nil || ai.Hold.Owner != "bo@desk" || codes(ai) != "info:held" {
 		t.Errorf("ai: %+v %s", ai.Hold, codes(ai))
 	}
-	if want := "ai@prod is held by bo@desk for 1 h: migration"; ai.Reasons[0].Text != want {
+	if want := "ai@prod is held by bo@desk for another 1 h: migration"; ai.Reasons[0].Text != want {
 		t.Errorf("text %q, wanted %q", ai.Reasons[0].Text, want)
 	}
 	if api.Hold == nil || api.Hold.Owner != "ana@laptop" || codes(api) != "" {

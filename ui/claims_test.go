@@ -38,7 +38,7 @@ func TestClaimsAreSaidOnTheirRows(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 40}, {160, 48}} {
 		m := console(t, size[0], size[1], func(o *Options) { o.Latest = sampleClaims })
 		text := screen(t, m)
-		for _, want := range []string{"ai locked", "locked by bo@desk 40s: redeploy ai", "lock of leo@laptop, expired 4 min ago", "held", "prod is held by ana@laptop for 2 h"} {
+		for _, want := range []string{"ai locked", "locked by bo@desk 40s: redeploy ai", "lock of leo@laptop, expired 4 min ago", "held", "prod is held by ana@laptop for another 2 h"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%v: %q is nowhere:\n%s", size, want, text)
 			}

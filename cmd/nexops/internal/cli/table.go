@@ -27,11 +27,18 @@ func mark(s fleet.Severity) string {
 	}
 }
 
-// statusTable prints a snapshot for people: sources that fail first, then the rows.
+// statusTable prints a snapshot for people: sources that fail first, a hold of the environment, then the rows.
 func statusTable(w io.Writer, snap *fleet.Snapshot) error {
 	for _, s := range snap.Sources {
 		if s.State != fleet.SourceOK || s.Stale(snap.At) {
 			if _, err := fmt.Fprintf(w, "! %s %s%s: %s\n", s.ID, s.State, sourceAge(s, snap.At), ui.Sanitize(s.Error)); err != nil {
+				return fmt.Errorf("print: %w", err)
+			}
+		}
+	}
+	for i := range snap.Holds {
+		if h := &snap.Holds[i]; h.Service == "" { // a service's own hold is among its reasons
+			if _, err := fmt.Fprintf(w, "■ %s\n", ui.Sanitize(h.Words(snap.At))); err != nil {
 				return fmt.Errorf("print: %w", err)
 			}
 		}
