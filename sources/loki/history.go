@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/grafana/loki/v3/pkg/loghttp"
-
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/sources"
 )
@@ -82,7 +80,7 @@ func (p *pager) one(ctx context.Context, from, to time.Time, limit int) (lines [
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	for {
-		var streams loghttp.Streams
+		var streams []logStream
 		streams, err = p.client.lines(ctx, p.query, limit, from, to)
 		if fewer, ok := allowed(err, limit); ok {
 			limit, p.page = fewer, fewer

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/grafana/loki/v3/pkg/loghttp"
-
 	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/sources"
 )
@@ -38,7 +36,7 @@ func newReader(labels sources.Labels, q sources.LogQuery) reader {
 }
 
 // line gives one entry. What the labels leave open, the known instances fill in.
-func (r reader) line(set loghttp.LabelSet, e loghttp.Entry) fleet.LogLine {
+func (r reader) line(set labelSet, e logEntry) fleet.LogLine {
 	get := func(name string) string { return set[name] }
 	container := strings.TrimPrefix(sources.First(r.labels.Container, get), "/")
 	known, ok := r.subjects[container]
@@ -46,7 +44,7 @@ func (r reader) line(set loghttp.LabelSet, e loghttp.Entry) fleet.LogLine {
 		known = r.onlyOne
 	}
 	return fleet.LogLine{
-		At:       e.Timestamp,
+		At:       e.At,
 		Host:     cmp.Or(sources.First(r.labels.Host, get), known.Host),
 		Service:  cmp.Or(sources.First(r.labels.Service, get), r.service),
 		Instance: cmp.Or(container, known.Container),
@@ -65,7 +63,7 @@ func stream(value string) string {
 
 // lines gives all entries of the streams in the order of time. Those of one moment keep
 // the order in which they were written, which a backward answer turns round.
-func (r reader) lines(streams []loghttp.Stream, backward bool) []fleet.LogLine {
+func (r reader) lines(streams []logStream, backward bool) []fleet.LogLine {
 	n := 0
 	for _, s := range streams {
 		n += len(s.Entries)

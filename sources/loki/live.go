@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/grafana/loki/v3/pkg/loghttp"
-
 	"github.com/nexgate-hq/nexops/remote"
 	"github.com/nexgate-hq/nexops/sources"
 )
@@ -191,19 +189,20 @@ func (t *tailer) frame(data []byte) error {
 	if !json.Valid(data) {
 		return errors.New("a message of the live tail is no JSON")
 	}
-	var resp loghttp.TailResponse
+	var resp tailMessage
 	if err := json.Unmarshal(data, &resp); err != nil {
 		return fmt.Errorf("a message of the live tail cannot be read: %s", remote.Clean(err.Error()))
 	}
 	t.give(t.pager.reader.lines(resp.Streams, false))
-	if n := len(resp.DroppedStreams); n > 0 {
-		first, last := resp.DroppedStreams[0].Timestamp, resp.DroppedStreams[0].Timestamp
-		for _, d := range resp.DroppedStreams {
-			if d.Timestamp.Before(first) {
-				first = d.Timestamp
+	if n := len(resp.Dropped); n > 0 {
+		first, last := time.Time(resp.Dropped[0].At), time.Time(resp.Dropped[0].At)
+		for _, d := range resp.Dropped {
+			at := time.Time(d.At)
+			if at.Before(first) {
+				first = at
 			}
-			if d.Timestamp.After(last) {
-				last = d.Timestamp
+			if at.After(last) {
+				last = at
 			}
 		}
 		t.say("loki dropped %d lines here, from %s to %s: it was too fast for the tail",

@@ -40,22 +40,28 @@ var errNoLabels = errors.New("no stream has a label")
 
 // shape asks once which labels there are, and again when that is old or was wrong.
 func (s *Source) shape(ctx context.Context) (shape, error) {
-	now := s.deps.Now()
-	s.mu.Lock()
-	known := s.known
-	s.mu.Unlock()
-	if len(known.names) > 0 && now.Sub(known.at) < shapeAge && !known.at.After(now) {
+	if known, ok := s.current(); ok {
 		return known, nil
 	}
+	now := s.deps.Now()
 	names, err := s.client.labelNames(ctx, now.Add(-labelSpan), now)
 	if err != nil {
 		return shape{}, fmt.Errorf("labels: %w", err)
 	}
-	known = shape{names: names, at: now}
+	known := shape{names: names, at: now}
 	s.mu.Lock()
 	s.known = known
 	s.mu.Unlock()
+	s.remember(names)
 	return known, nil
+}
+
+// current is what was found out not long ago.
+func (s *Source) current() (shape, bool) {
+	now := s.deps.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known, len(s.known.names) > 0 && now.Sub(s.known.at) < shapeAge && !s.known.at.After(now)
 }
 
 func (s *Source) forget() {

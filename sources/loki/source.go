@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/grafana/loki/v3/pkg/loghttp"
 	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
 
@@ -89,41 +88,72 @@ func (s *Source) Observe(ctx context.Context) (fleet.Facts, error) {
 }
 
 func (s *Source) observe(ctx context.Context) (fleet.Facts, error) {
-	sh, err := s.shape(ctx)
-	if err != nil {
-		return fleet.Facts{}, err
+	sh, known := s.current()
+	var early *attempt
+	if !known {
+		early = s.try(ctx, s.guess())
+		defer early.end()
+		var err error
+		if sh, err = s.shape(ctx); err != nil {
+			return fleet.Facts{}, err
+		}
 	}
-	selector, err := s.selector(sh)
+	q, err := s.question(sh)
 	if errors.Is(err, errNoLabels) {
 		return fleet.Facts{Detail: "no logs", Warnings: []string{"the server has no logs of the last hours"}}, nil
 	}
 	if err != nil {
 		return fleet.Facts{}, err
 	}
+	if early.asked(q) {
+		facts, err := early.result()
+		if len(facts.Metrics) == 0 {
+			s.forget() // what it said of its streams came before the labels were kept
+		}
+		return facts, err
+	}
+	return s.answers(ctx, q)
+}
+
+// question is all that one observation asks.
+type question struct {
+	selector string
+	queries  []query
+}
+
+func (s *Source) question(sh shape) (question, error) {
+	selector, err := s.selector(sh)
+	if err != nil {
+		return question{}, err
+	}
+	return question{selector: selector, queries: s.queries(sh, selector)}, nil
+}
+
+// answers asks it all at once.
+func (s *Source) answers(ctx context.Context, q question) (fleet.Facts, error) {
 	grid := sources.NewGrid(s.deps.Now(), span, step)
-	queries := s.queries(sh, selector)
-	answers := make([]answer, len(queries))
-	var streams []loghttp.LabelSet
+	answers := make([]answer, len(q.queries))
+	var streams []labelSet
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	group.Go(func() error {
 		var err error
-		if streams, err = s.client.series(ctx, []string{selector}, grid.Start, grid.End()); err != nil {
+		if streams, err = s.client.series(ctx, []string{q.selector}, grid.Start, grid.End()); err != nil {
 			return fmt.Errorf("streams: %w", err)
 		}
 		return nil
 	})
-	for i, q := range queries {
+	for i, one := range q.queries {
 		group.Go(func() error {
 			var err error
-			answers[i], err = s.ask(ctx, q, grid)
+			answers[i], err = s.ask(ctx, one, grid)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return fleet.Facts{}, err //nolint:wrapcheck // made above
 	}
-	return s.facts(queries, answers, streams, grid), nil
+	return s.facts(q.queries, answers, streams, grid), nil
 }
 
 // query is one metric and how it is asked for.
@@ -162,7 +192,7 @@ func scoped(text string) bool {
 
 // answer is what one query brought.
 type answer struct {
-	matrix  loghttp.Matrix
+	matrix  model.Matrix
 	refused error // the server is well but does not take this query
 }
 
@@ -180,7 +210,7 @@ func (s *Source) ask(ctx context.Context, q query, grid sources.Grid) (answer, e
 
 // facts turns the answers into facts. A service that has streams and no error line has a
 // rate of zero; one without streams has none at all.
-func (s *Source) facts(queries []query, answers []answer, streams []loghttp.LabelSet, grid sources.Grid) fleet.Facts {
+func (s *Source) facts(queries []query, answers []answer, streams []labelSet, grid sources.Grid) fleet.Facts {
 	facts := fleet.Facts{Detail: fmt.Sprintf("%d streams", len(streams))}
 	for i, q := range queries {
 		if err := answers[i].refused; err != nil {
@@ -213,7 +243,7 @@ func (s *Source) facts(queries []query, answers []answer, streams []loghttp.Labe
 }
 
 // quiet gives every service that has streams a rate of zero.
-func (s *Source) quiet(rows map[fleet.Subject][]float64, streams []loghttp.LabelSet, grid sources.Grid) {
+func (s *Source) quiet(rows map[fleet.Subject][]float64, streams []labelSet, grid sources.Grid) {
 	for _, set := range streams {
 		subject, ok := s.subject(func(name string) string { return set[name] }, scoped(s.cfg.Selector))
 		if !ok || rows[subject] != nil {
@@ -224,7 +254,7 @@ func (s *Source) quiet(rows map[fleet.Subject][]float64, streams []loghttp.Label
 }
 
 // lay adds the samples to the rows and counts the series that name no service.
-func (s *Source) lay(rows map[fleet.Subject][]float64, q query, matrix loghttp.Matrix, grid sources.Grid) (nameless int) {
+func (s *Source) lay(rows map[fleet.Subject][]float64, q query, matrix model.Matrix, grid sources.Grid) (nameless int) {
 	for _, series := range matrix {
 		get := func(name string) string { return string(series.Metric[model.LabelName(name)]) }
 		subject, ok := s.subject(get, q.scoped || scoped(s.cfg.Selector))
