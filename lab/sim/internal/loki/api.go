@@ -1,5 +1,4 @@
-// Package loki answers the Loki HTTP API about a simulated world: the queries run
-// in Loki's own engine, over lines that are made up as they are read.
+// Package loki answers the Loki HTTP API about a simulated world, over lines that are made up as they are read.
 package loki
 
 import (
@@ -11,14 +10,9 @@ import (
 	"net/http"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
-	"github.com/grafana/dskit/user"
-	"github.com/grafana/loki/v3/pkg/logproto"
-	"github.com/grafana/loki/v3/pkg/logql"
-	"github.com/grafana/loki/v3/pkg/logql/syntax"
-	"github.com/grafana/loki/v3/pkg/util/marshal"
-	"github.com/grafana/loki/v3/pkg/util/validation"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -35,16 +29,15 @@ const (
 
 // Server is Loki.
 type Server struct {
-	world  *world.World
-	engine *logql.QueryEngine
-	mux    *http.ServeMux
-	tails  chan struct{}
+	world *world.World
+	known *memory
+	mux   *http.ServeMux
+	tails chan struct{}
 }
 
 // New makes a Loki that the world ships its logs to.
 func New(w *world.World) *Server {
-	s := &Server{world: w, mux: http.NewServeMux(), tails: make(chan struct{}, maxTails)}
-	s.engine = logql.NewEngine(logql.EngineOpts{}, &store{world: w, known: &memory{}}, limits{}, nil)
+	s := &Server{world: w, known: &memory{}, mux: http.NewServeMux(), tails: make(chan struct{}, maxTails)}
 	for path, h := range map[string]http.HandlerFunc{
 		"/query": s.query, "/query_range": s.queryRange, "/labels": s.labelNames, "/label/{name}/values": s.labelValues,
 		"/series": s.series, "/tail": s.tail, "/status/buildinfo": s.buildinfo,
@@ -63,24 +56,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mux.ServeHTTP(w, r)
 }
-
-// limits are the engine's.
-type limits struct{}
-
-// MaxQuerySeries is how many series an answer may have.
-func (limits) MaxQuerySeries(context.Context, string) int { return maxSeries }
-
-// MaxQueryRange is not limited.
-func (limits) MaxQueryRange(context.Context, string) time.Duration { return 0 }
-
-// QueryTimeout bounds a query.
-func (limits) QueryTimeout(context.Context, string) time.Duration { return timeout }
-
-// BlockedQueries are none.
-func (limits) BlockedQueries(context.Context, string) []*validation.BlockedQuery { return nil }
-
-// EnableMultiVariantQueries is off, as by default.
-func (limits) EnableMultiVariantQueries(string) bool { return false }
 
 // fail answers as Loki does, in plain text.
 func fail(w http.ResponseWriter, err error) {
@@ -127,25 +102,43 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, start, end time.Tim
 		fail(w, err)
 		return
 	}
-	direction := logproto.BACKWARD
-	if v := r.Form.Get("direction"); v == "forward" || v == "FORWARD" {
-		direction = logproto.FORWARD
-	}
-	params, err := logql.NewLiteralParams(r.Form.Get("query"), start, end, step, 0, direction, limit, nil, nil)
+	logs, metric, err := parse(r.Form.Get("query"))
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	res, err := s.engine.Query(params).Exec(user.InjectOrgID(r.Context(), "fake"))
-	if err != nil {
-		fail(w, err)
+	if logs != nil {
+		forward := strings.EqualFold(r.Form.Get("direction"), "forward")
+		answer(w, "streams", s.lines(logs, start, end, forward, limit))
 		return
 	}
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	_ = marshal.WriteQueryResponseJSON(res.Data, res.Warnings, res.Statistics, w, nil)
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	matrix, err := s.evaluate(ctx, metric, grid{start: start, end: end, step: step})
+	switch {
+	case err != nil:
+		fail(w, err)
+	case step > 0:
+		answer(w, "matrix", matrix)
+	default:
+		answer(w, "vector", instantOf(matrix))
+	}
 }
 
-func limitOf(r *http.Request) (uint32, error) {
+// instantOf is an answer of one moment.
+func instantOf(m model.Matrix) model.Vector {
+	out := model.Vector{}
+	for _, one := range m {
+		out = append(out, &model.Sample{Metric: one.Metric, Timestamp: one.Values[0].Timestamp, Value: one.Values[0].Value})
+	}
+	return out
+}
+
+func answer(w http.ResponseWriter, kind string, result any) {
+	reply(w, map[string]any{"resultType": kind, "result": result, "stats": map[string]any{}})
+}
+
+func limitOf(r *http.Request) (int, error) {
 	v := r.Form.Get("limit")
 	if v == "" {
 		return defaultLimit, nil
@@ -157,12 +150,12 @@ func limitOf(r *http.Request) (uint32, error) {
 	case n > maxLimit && !metric(r.Form.Get("query")):
 		return 0, fmt.Errorf("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", n, maxLimit)
 	}
-	return uint32(n), nil
+	return int(n), nil //nolint:gosec // 32 bits
 }
 
 func metric(query string) bool {
-	_, err := syntax.ParseSampleExpr(query)
-	return err == nil
+	_, m, err := parse(query)
+	return err == nil && m != nil
 }
 
 // span is the range of time of a request, by default the last hour.
@@ -180,11 +173,11 @@ func (s *Server) matching(r *http.Request, texts []string) ([]*stream, error) {
 	if len(texts) > 0 {
 		sets = nil
 		for _, text := range texts {
-			m, err := syntax.ParseMatchers(text, true)
+			x, err := parseLogs(text)
 			if err != nil {
-				return nil, err //nolint:wrapcheck // printed as it is
+				return nil, err
 			}
-			sets = append(sets, m)
+			sets = append(sets, x.matchers)
 		}
 	}
 	start, end, err := s.span(r)

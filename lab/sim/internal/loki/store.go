@@ -1,14 +1,10 @@
 package loki
 
 import (
-	"context"
 	"sort"
 	"strings"
 	"time"
 
-	"github.com/grafana/loki/v3/pkg/iter"
-	"github.com/grafana/loki/v3/pkg/logproto"
-	"github.com/grafana/loki/v3/pkg/logql"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nexgate-hq/nexops/lab/sim/internal/world"
@@ -104,53 +100,5 @@ func level(line string) string {
 	return "unknown"
 }
 
-// metadata are the labels of one line beside its stream's.
-func metadata(l world.Line) labels.Labels {
-	return labels.FromStrings("detected_level", level(l.Text))
-}
-
-// store lets Loki's own engine read the world.
-type store struct {
-	world *world.World
-	known *memory
-}
-
-// SelectLogs gives the lines that a query asks for.
-func (s *store) SelectLogs(_ context.Context, p logql.SelectLogParams) (iter.EntryIterator, error) {
-	expr, err := p.LogSelector()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the engine's own
-	}
-	pipeline, err := expr.Pipeline()
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the engine's own
-	}
-	now := s.world.Now()
-	var its []iter.EntryIterator
-	for _, st := range streams(s.world, expr.Matchers()) {
-		found := map[string]*logproto.Stream{}
-		sp := pipeline.ForStream(st.labels)
-		for _, l := range st.lines(p.Start, p.End, now) {
-			text, ls, ok := sp.Process(l.At.UnixNano(), []byte(l.Text), metadata(l))
-			if !ok {
-				continue
-			}
-			out := found[ls.String()]
-			if out == nil {
-				out = &logproto.Stream{Labels: ls.String(), Hash: ls.Hash()}
-				found[ls.String()] = out
-			}
-			out.Entries = append(out.Entries, logproto.Entry{Timestamp: l.At, Line: string(text)})
-		}
-		for _, one := range found {
-			it := iter.NewStreamIterator(*one)
-			if p.Direction == logproto.BACKWARD {
-				if it, err = iter.NewEntryReversedIter(it); err != nil {
-					return nil, err //nolint:wrapcheck // the engine's own
-				}
-			}
-			its = append(its, it)
-		}
-	}
-	return iter.NewSortEntryIterator(its, p.Direction), nil
-}
+// detectedLevel is the label that Loki gives each line beside its stream's.
+const detectedLevel = "detected_level"

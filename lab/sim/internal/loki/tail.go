@@ -8,10 +8,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-	loghttp "github.com/grafana/loki/v3/pkg/loghttp/legacy"
-	"github.com/grafana/loki/v3/pkg/logproto"
-	"github.com/grafana/loki/v3/pkg/logql/syntax"
-	"github.com/grafana/loki/v3/pkg/util/marshal"
 )
 
 const (
@@ -22,7 +18,7 @@ const (
 
 // tail pushes the lines of a log query over a websocket as they come.
 func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
-	expr, err := syntax.ParseLogSelector(r.Form.Get("query"), true)
+	expr, err := parseLogs(r.Form.Get("query"))
 	if err != nil {
 		fail(w, err)
 		return
@@ -65,7 +61,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}()
-	t := tailer{server: s, expr: expr, conn: conn, cursor: start, behind: tailBehind + time.Duration(delay)*time.Second, limit: int(limit)}
+	t := tailer{server: s, expr: expr, conn: conn, cursor: start, behind: tailBehind + time.Duration(delay)*time.Second, limit: limit}
 	t.run(ctx)
 	_ = conn.Close()
 	<-gone
@@ -73,7 +69,7 @@ func (s *Server) tail(w http.ResponseWriter, r *http.Request) {
 
 type tailer struct {
 	server *Server
-	expr   syntax.LogSelectorExpr
+	expr   *logExpr
 	conn   *websocket.Conn
 	cursor time.Time
 	behind time.Duration
@@ -103,31 +99,10 @@ func (t *tailer) push() error {
 	if !to.After(t.cursor) {
 		return nil
 	}
-	pipeline, err := t.expr.Pipeline()
-	if err != nil {
-		return err //nolint:wrapcheck // ends the tail
-	}
-	byLabels := map[string]int{}
-	var out []logproto.Stream
-	for _, st := range streams(t.server.world, t.expr.Matchers()) {
-		sp := pipeline.ForStream(st.labels)
-		for _, l := range st.lines(t.cursor, to, now) {
-			text, ls, ok := sp.Process(l.At.UnixNano(), []byte(l.Text), metadata(l))
-			if !ok {
-				continue
-			}
-			i, known := byLabels[ls.String()]
-			if !known {
-				i = len(out)
-				byLabels[ls.String()] = i
-				out = append(out, logproto.Stream{Labels: ls.String(), Hash: ls.Hash()})
-			}
-			out[i].Entries = append(out[i].Entries, logproto.Entry{Timestamp: l.At, Line: string(text)})
-		}
-	}
+	out := streamed(t.server.entries(t.expr, t.cursor, to))
 	if !t.said { // of history, the newest lines of each stream
 		for i := range out {
-			out[i].Entries = out[i].Entries[max(0, len(out[i].Entries)-t.limit):]
+			out[i].Values = out[i].Values[max(0, len(out[i].Values)-t.limit):]
 		}
 	}
 	t.cursor, t.said = to, true
@@ -135,5 +110,5 @@ func (t *tailer) push() error {
 		return nil
 	}
 	_ = t.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
-	return marshal.WriteTailResponseJSON(loghttp.TailResponse{Streams: out}, marshal.NewWebsocketJSONWriter(t.conn), nil) //nolint:wrapcheck // ends the tail
+	return t.conn.WriteJSON(map[string]any{"streams": out}) //nolint:wrapcheck // ends the tail
 }

@@ -3,50 +3,66 @@ package loki
 import (
 	"context"
 	"sort"
-	"sync"
 	"time"
 
 	"github.com/grafana/loki/v3/pkg/iter"
 	"github.com/grafana/loki/v3/pkg/logproto"
 	"github.com/grafana/loki/v3/pkg/logql"
 	"github.com/grafana/loki/v3/pkg/logql/log"
+	"github.com/grafana/loki/v3/pkg/util/validation"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/nexgate-hq/nexops/lab/sim/internal/world"
 )
 
-const (
-	settled  = 10 * time.Second // older lines do not change any more
-	maxParts = 50_000
-)
-
-// part names what a metric query makes of one minute of one stream.
-type part struct {
-	query  string
-	stream string
-	minute int64
+// metadata are the labels of one line beside its stream's.
+func metadata(l world.Line) labels.Labels {
+	return labels.FromStrings(detectedLevel, level(l.Text))
 }
 
-// memory keeps the parts that were made. A console asks the same hour again and again,
-// and only its last minute is ever new.
-type memory struct {
-	mu    sync.Mutex
-	parts map[part][]logproto.Series
+// store lets Loki's own engine read the world.
+type store struct {
+	world *world.World
 }
 
-func (m *memory) get(p part) ([]logproto.Series, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	list, ok := m.parts[p]
-	return list, ok
-}
-
-func (m *memory) put(p part, list []logproto.Series) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.parts) >= maxParts || m.parts == nil {
-		m.parts = map[part][]logproto.Series{}
+// SelectLogs gives the lines that a query asks for.
+func (s *store) SelectLogs(_ context.Context, p logql.SelectLogParams) (iter.EntryIterator, error) {
+	expr, err := p.LogSelector()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
 	}
-	m.parts[p] = list
+	pipeline, err := expr.Pipeline()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the engine's own
+	}
+	now := s.world.Now()
+	var its []iter.EntryIterator
+	for _, st := range streams(s.world, expr.Matchers()) {
+		found := map[string]*logproto.Stream{}
+		sp := pipeline.ForStream(st.labels)
+		for _, l := range st.lines(p.Start, p.End, now) {
+			text, ls, ok := sp.Process(l.At.UnixNano(), []byte(l.Text), metadata(l))
+			if !ok {
+				continue
+			}
+			out := found[ls.String()]
+			if out == nil {
+				out = &logproto.Stream{Labels: ls.String(), Hash: ls.Hash()}
+				found[ls.String()] = out
+			}
+			out.Entries = append(out.Entries, logproto.Entry{Timestamp: l.At, Line: string(text)})
+		}
+		for _, one := range found {
+			it := iter.NewStreamIterator(*one)
+			if p.Direction == logproto.BACKWARD {
+				if it, err = iter.NewEntryReversedIter(it); err != nil {
+					return nil, err //nolint:wrapcheck // the engine's own
+				}
+			}
+			its = append(its, it)
+		}
+	}
+	return iter.NewSortEntryIterator(its, p.Direction), nil
 }
 
 // SelectSamples gives the numbers that a metric query makes of lines.
@@ -69,13 +85,12 @@ func (s *store) SelectSamples(ctx context.Context, p logql.SelectSampleParams) (
 		if ctx.Err() != nil {
 			return nil, ctx.Err() //nolint:wrapcheck // the client has gone
 		}
-		name := part{query: expr.String(), stream: st.labels.String()}
 		for from := p.Start; from.Before(p.End); {
 			to := from.Truncate(time.Minute).Add(time.Minute)
 			if to.After(p.End) {
 				to = p.End
 			}
-			for _, one := range s.minute(name, st, extractors, from, to, now) {
+			for _, one := range extract(st.lines(from, to, now), st, extractors) {
 				if out := found[one.Labels]; out != nil {
 					out.Samples = append(out.Samples, one.Samples...)
 				} else {
@@ -93,22 +108,6 @@ func (s *store) SelectSamples(ctx context.Context, p logql.SelectSampleParams) (
 		list = append(list, *one)
 	}
 	return iter.NewMultiSeriesIterator(list), nil
-}
-
-// minute makes the samples of at most a minute, or remembers them.
-func (s *store) minute(name part, st *stream, extractors []log.SampleExtractor, from, to, now time.Time) []logproto.Series {
-	whole := to.Sub(from) == time.Minute && to.Before(now.Add(-settled))
-	name.minute = from.Unix()
-	if whole {
-		if list, ok := s.known.get(name); ok {
-			return list
-		}
-	}
-	list := extract(st.lines(from, to, now), st, extractors)
-	if whole {
-		s.known.put(name, list)
-	}
-	return list
 }
 
 func extract(lines []world.Line, st *stream, extractors []log.SampleExtractor) []logproto.Series {
@@ -137,3 +136,21 @@ func extract(lines []world.Line, st *stream, extractors []log.SampleExtractor) [
 	}
 	return out
 }
+
+// limits are the engine's.
+type limits struct{}
+
+// MaxQuerySeries is how many series an answer may have.
+func (limits) MaxQuerySeries(context.Context, string) int { return maxSeries }
+
+// MaxQueryRange is not limited.
+func (limits) MaxQueryRange(context.Context, string) time.Duration { return 0 }
+
+// QueryTimeout bounds a query.
+func (limits) QueryTimeout(context.Context, string) time.Duration { return timeout }
+
+// BlockedQueries are none.
+func (limits) BlockedQueries(context.Context, string) []*validation.BlockedQuery { return nil }
+
+// EnableMultiVariantQueries is off, as by default.
+func (limits) EnableMultiVariantQueries(string) bool { return false }
