@@ -29,7 +29,7 @@ func TestMorePreflights(t *testing.T) {
 	}
 	backup := func(age time.Duration) fleet.BackupJob {
 		return fleet.BackupJob{Name: "ai-db", Subject: fleet.Subject{Environment: "prod", Service: "ai"}, Every: 24 * time.Hour, Runs: []fleet.BackupRun{
-			{Started: time.Now().Add(-age-30*time.Second), Size: 1, State: fleet.BackupVerified},
+			{Started: time.Now().Add(-age - 30*time.Second), Size: 1, State: fleet.BackupVerified},
 		}}
 	}
 	tests := []struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,7 +74,7 @@ func composeFlags(sub string) map[string]bool {
 		"pull":    {"-q": false, "--quiet": false},
 		"up": {
 			"-d": false, "--detach": false, "--no-deps": false, "--force-recreate": false, "--quiet-pull": false,
-			"--no-color": false, "--wait": false, "--scale": true, "--pull": true,
+			"--no-color": false, "--wait": false, "--scale": true, "--no-recreate": false, "--pull": true,
 		},
 	}[sub]
 }
@@ -253,8 +254,11 @@ func (c *call) composeUp(ctx context.Context, p *composefile.Project, a composeA
 			return c.fail(1, "up in the foreground needs a terminal: use -d")
 		}
 	}
-	if s, n, ok := strings.Cut(a.flags["--scale"], "="); ok && n != "1" {
-		return c.fail(1, "this host runs one container a service: cannot scale %s to %s", s, n)
+	scaled, n, _ := strings.Cut(a.flags["--scale"], "=")
+	_, keep := a.flags["--no-recreate"]
+	want, err := strconv.Atoi(n)
+	if scaled != "" && (err != nil || (want != 1 && !keep)) {
+		return c.fail(1, "this host re-creates one container a service: %s=%s works with --no-recreate only", scaled, n)
 	}
 	select {
 	case c.m.slots <- struct{}{}:
@@ -264,7 +268,13 @@ func (c *call) composeUp(ctx context.Context, p *composefile.Project, a composeA
 	}
 	_, force := a.flags["--force-recreate"]
 	for _, s := range a.services {
-		if code := c.upService(ctx, p, s, force); code != 0 {
+		code := 0
+		if keep && s == scaled {
+			code = c.upBeside(ctx, p, s, want)
+		} else {
+			code = c.upService(ctx, p, s, force)
+		}
+		if code != 0 {
 			return code
 		}
 	}
@@ -283,7 +293,10 @@ func (c *call) upService(ctx context.Context, p *composefile.Project, service st
 			return c.fail(1, "Error response from daemon: No such image: %s", ref)
 		}
 	}
-	old, _ := c.m.World.Find(c.m.Name, spec.Name)
+	var old *world.Container
+	if there := c.ofService(p.Name, service); len(there) > 0 {
+		old = there[0]
+	}
 	if old != nil && old.Image.ID == img.ID && old.State == world.Running && !force {
 		c.note(" Container %s  Running", spec.Name)
 		return 0

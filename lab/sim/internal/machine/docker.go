@@ -34,8 +34,12 @@ func (c *call) docker(ctx context.Context, args []string) int {
 		})
 	case args[0] == "exec":
 		return c.dockerExec(ctx, args[1:])
+	case args[0] == "ps" && slices.Contains(args, "--filter"):
+		return c.listService(args[1:])
 	case args[0] == "ps":
 		return c.ps(args[1:])
+	case args[0] == "stop" || args[0] == "rm":
+		return c.end(ctx, args[0], args[1:])
 	case len(args) == 3 && args[0] == "image" && args[1] == "inspect":
 		return c.imageInspect(args[2])
 	case len(args) == 5 && slices.Equal(args[:4], []string{"container", "inspect", "--format", "{{json .State}}"}):

@@ -58,6 +58,9 @@ func targets(w *world.World, oldest time.Time, wanted func(env string) bool) []*
 		}
 		s := c.Spec
 		key := s.Host + "/" + s.Name
+		if s.Service != "" { // the next container of a service may have the next number
+			key = s.Host + "/" + s.Project + "/" + s.Service
+		}
 		t, ok := byKey[key]
 		if !ok {
 			t = &target{env: s.Environment, host: s.Host, service: s.Service, lang: s.Profile.Lang, down: down[s.Host]}

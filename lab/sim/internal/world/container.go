@@ -136,6 +136,9 @@ func (c *Container) Labels() map[string]string {
 	labels["com.docker.compose.project"] = s.Project
 	labels["com.docker.compose.service"] = s.Service
 	labels["com.docker.compose.container-number"] = "1"
+	if n := c.Name[strings.LastIndexByte(c.Name, '-')+1:]; n != "" && strings.Trim(n, "0123456789") == "" {
+		labels["com.docker.compose.container-number"] = n
+	}
 	labels["com.docker.compose.oneoff"] = "False"
 	labels["com.docker.compose.version"] = "2.40.3"
 	labels["com.docker.compose.depends_on"] = ""
