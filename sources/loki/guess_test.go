@@ -71,7 +71,7 @@ func TestWrongGuess(t *testing.T) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last := f.asked[len(f.asked)-1] + f.asked[len(f.asked)-2]; !strings.Contains(last, `{environment="prod"}`) {
+	if last := f.asked[len(f.asked)-1] + f.asked[len(f.asked)-2]; !strings.Contains(last, `{environment="prod"`) {
 		t.Errorf("asked %q", f.asked)
 	}
 }
