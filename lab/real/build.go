@@ -46,6 +46,7 @@ replace (
 )
 `,
 		},
+		{file: s3Tool, pkg: "github.com/versity/versitygw/cmd/versitygw", get: "github.com/versity/versitygw/cmd/versitygw@v1.8.0"},
 	}
 }
 

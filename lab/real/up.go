@@ -99,7 +99,7 @@ func (p places) exclusive() (func(), error) {
 
 // Packages are the Debian packages the lab runs on.
 func Packages() []string {
-	return []string{"docker.io", "docker-registry", "iptables", "iproute2", "openssh-server", "openssh-client", "git", "prometheus", "nginx-light", "util-linux"}
+	return []string{"docker.io", "docker-registry", "iptables", "iproute2", "openssh-server", "openssh-client", "git", "prometheus", "nginx-light", "postgresql-" + databaseVersion, "util-linux"}
 }
 
 func preflight() error {
