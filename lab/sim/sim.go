@@ -132,6 +132,9 @@ func (e *Estate) start(ctx context.Context) error {
 	if err = errors.Join(err, <-checkouts); err != nil {
 		return err
 	}
+	if err := e.makeBackups(now); err != nil {
+		return err
+	}
 	e.serveWatchers()
 	if err := e.serveKomodo(ctx); err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 )
 
 // dockerExec runs a program in a container: a small shell, or one of the few programs that shell knows.
-func (c *call) dockerExec(_ context.Context, args []string) int {
+func (c *call) dockerExec(ctx context.Context, args []string) int {
 	tty, env, rest, err := execFlags(args)
 	switch {
 	case err != nil:
@@ -37,6 +37,9 @@ func (c *call) dockerExec(_ context.Context, args []string) int {
 	}
 	in := &inside{c: c, k: k, env: append(slices.Clone(k.Spec.Env), env...), dir: "/", out: c.stdout, err: c.stderr}
 	argv := rest[1:]
+	if in.isPostgres(argv[0]) {
+		return in.postgres(ctx, argv)
+	}
 	if !in.knows(argv[0]) {
 		return c.fail(127, "OCI runtime exec failed: exec failed: unable to start container process: exec: %q: executable file not found in $PATH: unknown", argv[0])
 	}

@@ -6,9 +6,12 @@ import (
 	"slices"
 )
 
-// find knows one call only: the listing of the consoles' lock folder, with its clock, its folders and
-// what they say (sources/locks).
+// find knows two calls only: the listing of a folder of backups (remote/store), and that of the consoles' lock folder,
+// with its clock, its folders and what they say (sources/locks).
 func (c *call) find(args []string) int {
+	if len(args) == 7 && slices.Equal(args[1:], []string{"-maxdepth", "1", "-type", "f", "-printf", `%s %T@ %f\0`}) {
+		return c.listing(args[0])
+	}
 	const listing = 35
 	if len(args) != listing {
 		return c.fail(1, "find: only the listing of locks is known here")

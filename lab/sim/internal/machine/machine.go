@@ -36,6 +36,8 @@ type Machine struct {
 	dials  map[string]Dialer // by "network address"
 	specs  map[string]*world.Spec
 	slots  chan struct{} // one Compose change at a time
+
+	databases databases
 }
 
 // New makes a machine whose files live in folder, which must be a real path.
@@ -135,7 +137,7 @@ func (c *call) run(ctx context.Context) int {
 	}
 	files := map[string]func([]string) int{
 		"cat": c.cat, "cp": c.cp, "tee": c.tee, "mv": c.mv, "mkdir": c.mkdir, "rm": c.rm, "readlink": c.readlink, "stat": c.stat,
-		"find": c.find, "df": c.df,
+		"find": c.find, "df": c.df, "install": c.install, "dd": c.dd, "head": c.head,
 	}
 	if do, ok := files[name]; ok {
 		return do(args)
@@ -155,8 +157,11 @@ func (c *call) fail(code int, format string, args ...any) int {
 
 // df says how full the disk is: every path is on one of 80 GB, half of which is taken.
 func (c *call) df(args []string) int {
+	if len(args) > 0 && args[0] == "-Pk" {
+		return c.diskFree(args)
+	}
 	if len(args) != 2 || args[0] != "-PB1" {
-		return c.fail(1, "df: only -PB1 PATH is known here")
+		return c.fail(1, "df: only -PB1 PATH and -Pk -- PATH are known here")
 	}
 	const size = 80 << 30
 	_ = c.say("Filesystem 1-blocks Used Available Capacity Mounted on")
