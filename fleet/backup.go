@@ -55,6 +55,7 @@ type BackupJob struct {
 	DrillEvery  time.Duration // how often one is expected; 0 is never
 	Source      SourceID      // set by Join
 	Seen        time.Time     // when the destination was read; set by Join
+	Stale       bool          // that is too long ago: the job raises nothing; set by Join
 }
 
 // Last is the newest run, good or not.
@@ -126,32 +127,22 @@ func (j *joiner) addBackups(rep Report) {
 		if job.Subject.Environment != "" && job.Subject.Environment != j.in.Environment {
 			continue
 		}
-		if slices.ContainsFunc(j.backups, func(b backup) bool { return b.job.Name == job.Name }) {
+		if slices.ContainsFunc(j.backups, func(b BackupJob) bool { return b.Name == job.Name }) {
 			continue
 		}
 		job.Subject.Environment = j.in.Environment
-		job.Source, job.Seen = rep.Status.ID, rep.Status.LastSuccess
+		job.Source, job.Seen, job.Stale = rep.Status.ID, rep.Status.LastSuccess, rep.Status.Stale(j.in.Now)
 		if key, _, ok := j.resolver.resolve(job.Subject); ok {
 			job.Subject.Service = key.Name
 		}
-		j.backups = append(j.backups, backup{job: job, stale: rep.Status.Stale(j.in.Now)})
+		j.backups = append(j.backups, job)
 	}
-}
-
-// backup is a job while it is being joined.
-type backup struct {
-	job   BackupJob
-	stale bool // what the destination holds is not known as of now: it raises nothing
 }
 
 // settleBackups puts the jobs in order of name.
 func (j *joiner) settleBackups() []BackupJob {
-	sort.Slice(j.backups, func(a, b int) bool { return j.backups[a].job.Name < j.backups[b].job.Name })
-	var all []BackupJob
-	for _, b := range j.backups {
-		all = append(all, b.job)
-	}
-	return all
+	sort.Slice(j.backups, func(a, b int) bool { return j.backups[a].Name < j.backups[b].Name })
+	return j.backups
 }
 
 // BackupsOf are the jobs of a service, in order of name.

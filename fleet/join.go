@@ -65,7 +65,7 @@ type joiner struct {
 	images   []Image
 	index    *imageIndex
 	changes  []*Change // of hosts, and of all services
-	backups  []backup
+	backups  []BackupJob
 	holds    []Hold
 	syncs    []Sync
 	pending  map[string][]Reason // by service: what the next sync would do to it

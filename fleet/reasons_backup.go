@@ -12,18 +12,19 @@ const shrunken = 0.5
 func (j *joiner) backupReasons(r *row) []Reason {
 	var out []Reason
 	many := 0
-	for _, b := range j.backups {
-		if b.job.Subject.Service == r.svc.Key.Name {
+	for i := range j.backups {
+		if j.backups[i].Subject.Service == r.svc.Key.Name {
 			many++
 		}
 	}
-	for _, b := range j.backups {
-		if b.stale || b.job.Subject.Service != r.svc.Key.Name {
+	for i := range j.backups {
+		b := &j.backups[i]
+		if b.Subject.Service != r.svc.Key.Name {
 			continue
 		}
-		for _, reason := range b.job.Reasons(j.in.Now) {
+		for _, reason := range b.Reasons(j.in.Now) {
 			if many > 1 {
-				reason.Text = b.job.Name + ": " + reason.Text
+				reason.Text = b.Name + ": " + reason.Text
 			}
 			out = append(out, reason)
 		}
@@ -33,6 +34,9 @@ func (j *joiner) backupReasons(r *row) []Reason {
 
 // Reasons say what is wrong with the backups of a job, in words with figures.
 func (j *BackupJob) Reasons(now time.Time) []Reason {
+	if j.Stale {
+		return nil
+	}
 	var out []Reason
 	add := func(code string, sev Severity, since time.Time, format string, args ...any) {
 		out = append(out, Reason{Code: code, Severity: sev, Since: since, Source: j.Source, Text: fmt.Sprintf(format, args...)})

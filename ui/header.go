@@ -28,6 +28,7 @@ func header(m *Model, w int, now time.Time) line {
 		segs = append(segs, countSegments(m.snap)...)
 		segs = append(segs, holdSegment(m.snap, now)...)
 		segs = append(segs, hostSegment(m.snap)...)
+		segs = append(segs, backupSegment(m.snap)...)
 		segs = append(segs, sourceSegments(m.snap, now, len(notices(m, now)) <= noticeRoom(m.h))...)
 	}
 	segs = append(segs, segment{[]line{clock, nil}, 3})

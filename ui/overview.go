@@ -22,6 +22,9 @@ func overview(s subject, w, h int) []line {
 	out = append(out, offerLines(s.offers, w)...)
 	out = append(out, nil)
 	out = append(out, releaseLines(svc, unseen(s.snap), s.now, w)...)
+	if s.snap != nil {
+		out = append(out, backupLines(s.snap.BackupsOf(svc.Key), s.now, w)...)
+	}
 	out = append(out, nil)
 	out = append(out, instanceLines(svc, s.now, w)...)
 	return append(out, overviewRest(s, w, h-len(out)-1)...)

@@ -33,6 +33,7 @@ type Status struct {
 	Hosts       []Host    `json:"hosts"`
 	Services    []Service `json:"services"`
 	Changes     []Change  `json:"changes"`
+	Backups     []Backup  `json:"backups"`
 }
 
 // Source is the health and age of one source.
@@ -159,6 +160,7 @@ func MakeStatus(snap *fleet.Snapshot) Status {
 		Schema: StatusVersion, At: snap.At.UTC(), Environment: snap.Environment, Verdict: verdict(snap),
 		Sources: make([]Source, 0, len(snap.Sources)), Hosts: make([]Host, 0, len(snap.Hosts)),
 		Services: make([]Service, 0, len(snap.Services)), Changes: changes(snap.Changes),
+		Backups: backups(snap),
 	}
 	for _, src := range snap.Sources {
 		s.Sources = append(s.Sources, source(src, snap.At))
@@ -180,6 +182,13 @@ func verdict(snap *fleet.Snapshot) Verdict {
 	for i := range snap.Services {
 		if snap.Services[i].Severity >= fleet.SeverityWarning {
 			return VerdictAttention
+		}
+	}
+	for i := range snap.Backups {
+		for _, r := range snap.Backups[i].Reasons(snap.At) {
+			if r.Severity >= fleet.SeverityWarning {
+				return VerdictAttention
+			}
 		}
 	}
 	for _, s := range snap.Sources {
@@ -208,17 +217,13 @@ func service(s *fleet.Service) Service {
 		Name: s.Key.Name, Environment: s.Key.Environment, Hosts: list(s.Hosts), Instances: make([]Instance, 0, len(s.Instances)),
 		Desired: release(s.Releases.Desired), Running: release(s.Releases.Running), Previous: release(s.Releases.Previous),
 		Mixed: s.Releases.Mixed, Health: string(s.Health), Severity: s.Severity.String(),
-		Reasons: make([]Reason, 0, len(s.Reasons)), Metrics: make(map[string]Metric, len(s.Metrics)),
+		Metrics: make(map[string]Metric, len(s.Metrics)),
 		Changes: changes(s.Changes), Stale: s.Stale, SeenAt: when(s.Seen),
 	}
 	for i := range s.Instances {
 		out.Instances = append(out.Instances, instance(&s.Instances[i]))
 	}
-	for _, r := range s.Reasons {
-		out.Reasons = append(out.Reasons, Reason{
-			Code: r.Code, Severity: r.Severity.String(), Text: r.Text, Since: when(r.Since), Source: string(r.Source),
-		})
-	}
+	out.Reasons = reasons(s.Reasons)
 	if s.Suspect != nil {
 		out.Suspect = &Suspect{Text: s.Suspect.Text, Onset: when(s.Suspect.Onset)}
 	}
