@@ -3,6 +3,8 @@ package backup
 import (
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/nexgate-hq/nexops/remote"
@@ -31,5 +33,17 @@ func damage(s *stage) answer {
 			res.Stdout[len(res.Stdout)-1] ^= 1
 		}
 		return res, err
+	}
+}
+
+// write puts a file below the stage's folder.
+func (s *stage) write(name, content string) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
 	}
 }

@@ -41,7 +41,7 @@ umask 077
 printf '%s' "$LAB_PASSWORD" >/tmp/password
 initdb --pgdata="$PGDATA" --auth=scram-sha-256 --pwfile=/tmp/password --username=postgres --locale=C --encoding=UTF8 >/dev/null
 rm /tmp/password
-exec postgres -D "$PGDATA" -c listen_addresses= -c fsync=off`
+exec postgres -D "$PGDATA" -c listen_addresses= -c fsync=off -c jit=off`
 
 // PutDatabase makes the image of the machine's own PostgreSQL, starts it, and fills it with tables of so many rows.
 func (l *Lab) PutDatabase(ctx context.Context, host string, rows int) (*Database, error) {
@@ -127,8 +127,9 @@ func importDatabase(ctx context.Context, socket string) error {
 		"fromSrc": {"-"}, "repo": {databaseImage}, "tag": {databaseVersion},
 		"changes": {"ENV PATH=" + databaseBin + ":/usr/bin:/bin", "ENV PGDATA=/var/lib/postgresql/data"},
 	})
-	if werr := pack.Wait(); werr != nil {
-		return fmt.Errorf("make the image of postgres: %w: %s", werr, strings.TrimSpace(said.String()))
+	werr := pack.Wait()
+	if err == nil && werr != nil {
+		err = fmt.Errorf("make the image of postgres: %w: %s", werr, strings.TrimSpace(said.String()))
 	}
 	return err
 }
@@ -170,7 +171,7 @@ func databaseFiles(ctx context.Context, dir string) ([]string, error) {
 		linked = append(linked, path)
 		files = append(files, strings.TrimPrefix(path, "/"))
 	}
-	for _, pattern := range []string{databaseBin + "/*", filepath.Dir(databaseBin) + "/lib/*.so"} {
+	for _, pattern := range []string{databaseBin + "/*", filepath.Dir(databaseBin) + "/lib/plpgsql.so"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return nil, fmt.Errorf("make the image of postgres: %w", err)
@@ -184,7 +185,7 @@ func databaseFiles(ctx context.Context, dir string) ([]string, error) {
 	}
 	for _, word := range strings.Fields(string(out)) {
 		word = strings.TrimSuffix(word, ":")
-		if strings.HasPrefix(word, "/") && strings.Contains(word, ".so") && !seen[word] {
+		if strings.HasPrefix(word, "/") && strings.Contains(word, ".so") && !seen[word] && !strings.HasPrefix(word, filepath.Dir(databaseBin)) {
 			seen[word] = true
 			files = append(files, strings.TrimPrefix(word, "/"))
 		}

@@ -114,27 +114,6 @@ func confirmFlags(cmd *cobra.Command, p *actFlags, phrase string) {
 	cmd.Flags().StringVar(&p.confirm, "confirm", "", "confirm by name, e.g. "+phrase+", where the policy asks to type")
 }
 
-func usageOf(s actions.Spec) string {
-	if s.Scope == actions.ScopeEnvironment {
-		return s.Name
-	}
-	return s.Name + " SERVICE..."
-}
-
-func phraseOf(s actions.Spec) string {
-	if s.Scope == actions.ScopeEnvironment {
-		return s.Name + "@prod"
-	}
-	return "ai@prod"
-}
-
-func targetArgs(s actions.Spec) cobra.PositionalArgs {
-	if s.Scope == actions.ScopeEnvironment {
-		return exactArgs(0, "no argument")
-	}
-	return someArgs("one SERVICE, or several")
-}
-
 // specs are what the actions say of themselves.
 func (a *App) specs() []actions.Spec {
 	var out []actions.Spec
@@ -161,6 +140,12 @@ type wish func(c *console.Console, snap *fleet.Snapshot) (actions.Intent, error)
 func (a *App) withPlan(ctx context.Context, f *flags, p actFlags, spec actions.Spec, args []string, then func(context.Context, *console.Console, *actions.Plan) error) error {
 	return a.withWish(ctx, f, p.timeout, func(c *console.Console, snap *fleet.Snapshot) (actions.Intent, error) {
 		intent := actions.Intent{Action: spec.Name, Args: map[string]string{}, Who: c.Who, Why: p.why}
+		if arg, ok := subjectOf(spec); ok && len(args) == 1 {
+			if *p.args[arg.Name] != "" {
+				return intent, &ExitError{Code: ExitUsage, Err: fmt.Errorf("say %s once: %s, or --%s", arg.Name, args[0], arg.Name)}
+			}
+			intent.Args[arg.Name], args = args[0], nil
+		}
 		for _, name := range args {
 			svc, err := findService(snap, name)
 			if err != nil {
