@@ -30,7 +30,7 @@ func (e *Estate) writeConfig() error {
 		}
 	}
 	b.WriteString(strings.NewReplacer("@GIT@", tomlString(e.GitPath()),
-		"@KEY@", tomlString("file:"+e.komodoPath("key")), "@SECRET@", tomlString("file:"+e.komodoPath("secret"))).Replace(configTail+backupsTail))
+		"@KEY@", tomlString("file:"+e.komodoPath("key")), "@SECRET@", tomlString("file:"+e.komodoPath("secret"))).Replace(configTail + backupsTail))
 	if err := os.WriteFile(e.KnownHostsPath(), []byte(known.String()), 0o600); err != nil {
 		return fmt.Errorf("sim: %w", err)
 	}
