@@ -25,41 +25,52 @@ func (a Await) Well(ctx context.Context, p Probe, argv []string, n int, out func
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Start)
 	defer cancel()
-	last, why := "", ""
-	var since time.Time
+	w := &waiting{a: a, n: n, out: out}
 	for {
 		there, err := p.Containers(ctx, argv)
-		if err != nil {
-			why, since = err.Error(), time.Time{} // it is only a question: it may be put again
-		} else {
-			if words := ContainerWords(there); words != last {
-				last = words
-				out("stdout", words)
-			}
-			checked := true
-			if why, checked = unwell(there, n); why == "" {
-				if checked {
-					return nil
-				}
-				if since.IsZero() {
-					since = a.Now()
-				}
-				if a.Now().Sub(since) >= min(settled, a.Start/2) {
-					return nil
-				}
-				why = "it has no health check, and runs only since just now"
-			} else {
-				since = time.Time{}
-			}
+		if w.done(there, err) {
+			return nil
 		}
 		t := time.NewTimer(a.Look)
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return fmt.Errorf("%s: not well after %s: %s", p.Host.Name(), a.Start, why)
+			return fmt.Errorf("%s: not well after %s: %s", p.Host.Name(), a.Start, w.why)
 		case <-t.C:
 		}
 	}
+}
+
+// waiting is what was seen so far.
+type waiting struct {
+	a     Await
+	n     int
+	out   func(stream, line string)
+	last  string    // what was told
+	why   string    // it is not well yet
+	since time.Time // all run, and nothing checks their health
+}
+
+// done takes one look.
+func (w *waiting) done(there []Container, err error) bool {
+	if err != nil {
+		w.why, w.since = err.Error(), time.Time{} // it is only a question: it may be put again
+		return false
+	}
+	if words := ContainerWords(there); words != w.last {
+		w.last = words
+		w.out("stdout", words)
+	}
+	why, checked := unwell(there, w.n)
+	if why != "" {
+		w.why, w.since = why, time.Time{}
+		return false
+	}
+	if w.since.IsZero() {
+		w.since = w.a.Now()
+	}
+	w.why = "it has no health check, and runs only since just now"
+	return checked || w.a.Now().Sub(w.since) >= min(settled, w.a.Start/2)
 }
 
 // unwell says what is not as it should be; checked: all of them have a health check.
