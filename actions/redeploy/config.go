@@ -9,12 +9,19 @@ import (
 	"github.com/nexgate-hq/nexops/remote"
 )
 
+// What is done when a release's tag names another image than it did.
+const (
+	MovedRefuse = "refuse"
+	MovedPull   = "pull" // by its digest, and the tag on the host is moved back
+)
+
 // Config is [actions.redeploy].
 type Config struct {
 	compose.Config
-	Soak   remote.Duration `toml:"soak"`    // in the place of that of [actions.verify]
-	Start  remote.Duration `toml:"start"`   // likewise
-	MaxAge remote.Duration `toml:"max_age"` // no plan on older facts
+	Soak     remote.Duration `toml:"soak"`      // in the place of that of [actions.verify]
+	Start    remote.Duration `toml:"start"`     // likewise
+	MaxAge   remote.Duration `toml:"max_age"`   // no plan on older facts
+	MovedTag string          `toml:"moved_tag"` // refuse or pull
 	// MinFreeMiB is what has to stay free on a host's disk.
 	MinFreeMiB int        `toml:"min_free_mib"`
 	Migrations Migrations `toml:"migrations"`
@@ -51,7 +58,7 @@ func DefaultConfig() Config {
 
 		Strategy: StrategyCompose,
 
-		MinFreeMiB: 512,
+		MinFreeMiB: 512, MovedTag: MovedRefuse,
 		Migrations: Migrations{On: MigrationsWarn, Backup: remote.Duration(time.Hour)},
 		Drain:      remote.Duration(30 * time.Second),
 	}
@@ -86,6 +93,9 @@ func (c *Config) Validate() []error {
 	}
 	if c.Drain < remote.Duration(time.Second) || c.Drain > remote.Duration(15*time.Minute) {
 		add("drain: allowed is 1s to 15m")
+	}
+	if c.MovedTag != MovedRefuse && c.MovedTag != MovedPull {
+		add("moved_tag: %q is not allowed: refuse, pull", c.MovedTag)
 	}
 	if c.MinFreeMiB < 0 || c.MinFreeMiB > 1<<20 {
 		add("min_free_mib: allowed is 0 to 1048576")

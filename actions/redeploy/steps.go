@@ -54,7 +54,11 @@ func (e *execution) bring(s *survey) []actions.Step {
 	case s.tag != e.t.to.Tag:
 		list = append(list, e.setTag(s)...)
 	}
-	if s.local == nil {
+	switch {
+	case s.moved:
+		list = append(list, s.Mutate("pull image by digest", []string{"docker", "pull", e.byDigest()}),
+			s.Mutate("move tag back", []string{"docker", "tag", e.byDigest(), e.t.to.Ref()}), e.checkPulled(s))
+	case s.local == nil:
 		list = append(list, e.pullImage(s), e.checkPulled(s))
 	}
 	return append(list, e.checkRendered(s))

@@ -2,6 +2,7 @@ package redeploy
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/nexgate-hq/nexops/actions/compose"
@@ -21,6 +22,7 @@ type survey struct {
 	rendered compose.Rendered
 	conf     *configured // of a strategy that only changes the configuration
 	pullSize int64       // of the image, compressed; 0 when not known
+	moved    bool        // the tag names something else: the image is pulled by its digest
 	scale    int         // for --scale; 0 leaves it to the file
 }
 
@@ -139,7 +141,7 @@ func (p *planner) checkImage(ctx context.Context, s *survey) {
 	if local != nil {
 		s.local, s.digest = local, local.Digest(p.t.Image)
 		if known != "" && s.digest != "" && known != s.digest {
-			s.Fail(name, "the host's %s is %s, but %s is known as %s: the tag was moved", ref, fleet.ShortDigest(s.digest), p.t.to.Version(), fleet.ShortDigest(known))
+			p.movedTag(ctx, s, fmt.Sprintf("the host's %s is %s, but %s is known as %s: the tag was moved", ref, fleet.ShortDigest(s.digest), p.t.to.Version(), fleet.ShortDigest(known)))
 			return
 		}
 		if s.digest == "" {
@@ -155,12 +157,33 @@ func (p *planner) checkImage(ctx context.Context, s *survey) {
 		return
 	}
 	if known != "" && digest != "" && known != digest {
-		s.Fail(name, "the registry's %s is %s, but %s is known as %s: the tag was moved", ref, fleet.ShortDigest(digest), p.t.to.Version(), fleet.ShortDigest(known))
+		p.movedTag(ctx, s, fmt.Sprintf("the registry's %s is %s, but %s is known as %s: the tag was moved", ref, fleet.ShortDigest(digest), p.t.to.Version(), fleet.ShortDigest(known)))
 		return
 	}
 	s.digest, s.pullSize = orElse(digest, known), manifest.Size
 	s.OK(name, "not on the host, the registry has it%s: it will be pulled", inWords(s.digest))
 }
+
+// movedTag refuses a tag that names something else now, or has the release pulled by its digest, where the config says so
+// and the registry still has it.
+func (p *planner) movedTag(ctx context.Context, s *survey, said string) {
+	name := "image " + p.t.to.Version()
+	if p.a.cfg.MovedTag != MovedPull {
+		s.Fail(name, "%s; moved_tag = %q in [actions.redeploy] has it pulled by its digest", said, MovedPull)
+		return
+	}
+	ref := p.byDigest()
+	manifest, err := s.Probe.Manifest(ctx, ref, s.Engine.Insecure(p.t.Image))
+	if err != nil {
+		s.Fail(name, "%s, and by its digest it cannot be pulled: %v", said, err)
+		return
+	}
+	s.local, s.digest, s.pullSize, s.moved = nil, p.t.to.Digest, manifest.Size, true
+	s.Warn(name, "%s: it is pulled by its digest, and the tag on the host is moved back", said)
+}
+
+// byDigest is the release by what it is, not by what it is called.
+func (p *planner) byDigest() string { return p.t.Image + "@" + p.t.to.Digest }
 
 func inWords(digest string) string {
 	if digest == "" {
