@@ -97,7 +97,7 @@ func (l *Lab) compose(ctx context.Context, host string, args ...string) error {
 // Reset undoes every fault and deploy: servers run, branches and checkouts are
 // as at first, every service runs FirstTag in a container that never failed.
 func (l *Lab) Reset(ctx context.Context) error {
-	if err := l.recover(ctx); err != nil {
+	if err := l.Mend(ctx); err != nil {
 		return fmt.Errorf("reset: %w", err)
 	}
 	for branch, commit := range l.Refs {

@@ -199,9 +199,12 @@ func (l *Lab) App(ctx context.Context, service, host, order, body string) (strin
 	return string(b), err
 }
 
-// recover brings back every server that a fault ended or froze.
-func (l *Lab) recover(ctx context.Context) error {
+// Mend undoes every fault and no deploy: what was ended or frozen runs again.
+func (l *Lab) Mend(ctx context.Context) error {
 	for _, name := range l.hostNames() {
+		if err := l.mendHost(ctx, name); err != nil {
+			return err
+		}
 		if err := l.StartSSHD(ctx, name); err != nil {
 			return err
 		}
@@ -214,6 +217,9 @@ func (l *Lab) recover(ctx context.Context) error {
 		if err := l.ContEngine(name); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(l.StartRegistry(ctx), l.republish(ctx)); err != nil {
+		return err
 	}
 	for _, name := range []string{"prometheus", "loki"} {
 		if _, ok := l.places.find(name); ok {

@@ -117,14 +117,19 @@ func (l *Lab) Dial(ctx context.Context, name string) (*ssh.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ssh %s: %w", name, err)
 	}
+	// A host may take the connection and say nothing.
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
 	c, chans, reqs, err := ssh.NewClientConn(conn, h.Address, &ssh.ClientConfig{
 		User: "root", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: known,
 		HostKeyAlgorithms: []string{ssh.KeyAlgoED25519}, Timeout: 5 * time.Second,
 	})
+	stop()
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("ssh %s: %w", name, err)
 	}
+	_ = conn.SetDeadline(time.Time{})
 	return ssh.NewClient(c, chans, reqs), nil
 }
 

@@ -39,7 +39,7 @@ func (u *upper) startOps(ctx context.Context) error {
 	if err := u.startPrometheus(u.state); err != nil {
 		return err
 	}
-	if _, err := u.start("registry", inside(u.state.Hosts[ops], "docker-registry", "serve", dir+"/registry.yml")); err != nil {
+	if err := u.startRegistry(u.state); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -49,6 +49,12 @@ func (u *upper) startOps(ctx context.Context) error {
 	return until(ctx, "the registry", 50*time.Millisecond, func(ctx context.Context) error {
 		return httpOK(ctx, client, "http://"+u.state.RegistryAddr+"/v2/")
 	})
+}
+
+func (p places) startRegistry(s State) error {
+	h := s.Hosts[ops]
+	_, err := p.start("registry", inside(h, "docker-registry", "serve", h.Dir+"/registry.yml"))
+	return err
 }
 
 func (p places) startLoki(s State) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nexgate-hq/nexops/lab/real"
 )
@@ -11,7 +12,7 @@ import (
 // fault breaks or mends one part: `fault prod-1 sshd kill`, `fault loki stop`.
 func fault(ctx context.Context, l *real.Lab, args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("%w: fault HOST sshd|engine WHAT, fault prometheus|loki WHAT", errUsage)
+		return fmt.Errorf("%w: fault HOST sshd|engine|cable|clock WHAT, fault prometheus|loki|registry WHAT", errUsage)
 	}
 	if fn := serverFaults(l)[strings.Join(args, " ")]; fn != nil {
 		return fn(ctx)
@@ -28,6 +29,8 @@ func serverFaults(l *real.Lab) map[string]func(context.Context) error {
 		"prometheus start": l.StartPrometheus,
 		"loki stop":        l.StopLoki,
 		"loki start":       l.StartLoki,
+		"registry stop":    l.StopRegistry,
+		"registry start":   l.StartRegistry,
 	}
 	for _, name := range []string{"prometheus", "loki"} {
 		out[name+" freeze"] = func(context.Context) error { return l.Freeze(name) }
@@ -42,6 +45,10 @@ func hostFaults(l *real.Lab) map[string]func(context.Context, string) error {
 		"sshd start":   l.StartSSHD,
 		"engine kill":  l.KillEngine,
 		"engine start": l.StartEngine,
+		"cable pull":   l.PullCable,
+		"cable plug":   l.PlugCable,
+		"clock ahead":  func(ctx context.Context, host string) error { return l.SkewClock(ctx, host, 10*time.Minute) },
+		"clock right":  func(ctx context.Context, host string) error { return l.SkewClock(ctx, host, 0) },
 		"engine stop":  func(_ context.Context, host string) error { return l.StopEngine(host) },
 		"engine cont":  func(_ context.Context, host string) error { return l.ContEngine(host) },
 	}

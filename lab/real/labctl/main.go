@@ -33,7 +33,11 @@ const usage = `usage: labctl COMMAND
                            /log?rate=100 /line (writes BODY) /fix
   fault HOST sshd kill|start
   fault HOST engine stop|cont|kill|start
+  fault HOST cable pull|plug
+  fault HOST clock ahead|right
+                           by 10 min
   fault prometheus|loki stop|start|freeze|thaw
+  fault registry stop|start
 `
 
 func main() {

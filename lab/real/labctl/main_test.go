@@ -69,7 +69,7 @@ func TestEveryFaultInTheUsageExists(t *testing.T) {
 			}
 		}
 	}
-	if n != 10 {
+	if n != 16 {
 		t.Errorf("the usage names %d faults", n)
 	}
 }
