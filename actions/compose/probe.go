@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,10 +29,15 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s: %s: %s", f.Host, short(f.Argv), f.said())
 }
 
-// said is the end of what the command said: there programs put the reason.
+// said is the end of what the command said: there programs put the reason. Git may put more after it.
 func (f *Failure) said() string {
 	for _, out := range [][]byte{f.Res.Stderr, f.Res.Stdout} {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		for _, l := range slices.Backward(lines) {
+			if strings.HasPrefix(l, "fatal: ") || strings.HasPrefix(l, "error: ") {
+				return remote.Clean(l)
+			}
+		}
 		if last := remote.Clean(lines[len(lines)-1]); last != "" {
 			return last
 		}
