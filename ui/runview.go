@@ -269,10 +269,20 @@ func (r *runView) verdict(w int) []line {
 	for _, reason := range reasons {
 		out = append(out, hangingLine(ln(sp(tok, "  └ ")), ln(sp(tokText, reason)), w)...)
 	}
-	if r.plan.Undo != nil {
-		out = append(out, ln(bold(tokKey, "U"), sp(tokText, " undo: "+undoText(r.plan.Undo))).truncate(w))
+	if back := r.wayBack(); back != nil {
+		out = append(out, ln(bold(tokKey, "U"), sp(tokText, " undo: "+undoText(back))).truncate(w))
 	}
 	return out
+}
+
+// wayBack is the undo of what was done. Where nothing was begun that changes anything there is nothing to put back.
+func (r *runView) wayBack() *actions.Intent {
+	for i := range r.steps {
+		if r.plan.Steps[i].Mutates && !r.steps[i].began.IsZero() {
+			return r.plan.Undo
+		}
+	}
+	return nil
 }
 
 // View is what is on the screen now.

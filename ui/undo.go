@@ -17,9 +17,9 @@ type undoMsg struct {
 // journal has of the selected service.
 func (m *Model) mayUndo() bool {
 	if m.view.run {
-		return m.flow.running() == runEnded && m.flow.run.plan.Undo != nil
+		return m.flow.running() == runEnded && m.flow.run.wayBack() != nil
 	}
-	return m.o.Undo != nil && m.list.service() != nil || m.flow.running() == runEnded && m.flow.run.plan.Undo != nil
+	return m.o.Undo != nil && m.list.service() != nil || m.flow.running() == runEnded && m.flow.run.wayBack() != nil
 }
 
 // undo offers to put back what the run on the screen did, else what was last done to the selected service,
