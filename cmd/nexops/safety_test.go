@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,5 +169,29 @@ func TestSecretsAreShownNowhere(t *testing.T) {
 		if info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: others may read it: %s", path, info.Mode())
 		}
+	}
+}
+
+// TestTheNextCommandTells: the next command that acts tells of what was left without an end as well, also when it has nothing to do itself.
+func TestTheNextCommandTells(t *testing.T) {
+	_, nexops := estate(t, "bad-deploy")
+	first := nexops("--env", "prod", "redeploy", "ai", "--to", "0.4.1", "--confirm", "ai@prod")
+	out, err := first.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for s := bufio.NewScanner(out); s.Scan() && !strings.Contains(s.Text(), "verifying"); {
+	}
+	_ = first.Process.Kill()
+	_ = first.Wait()
+	text, code := output(t, nexops("--env", "prod", "redeploy", "ai", "--to", "0.4.1", "--confirm", "ai@prod"))
+	if code != 1 || !strings.Contains(text, "ended without an outcome while it was being verified; ai on prod-1 runs 0.4.1 now") || !strings.Contains(text, "it already runs that release") {
+		t.Errorf("the next command: %d\n%s", code, text)
+	}
+	if text, _ := output(t, nexops("journal")); !strings.Contains(text, "the console ended before the plan did; ai on prod-1 runs 0.4.1 now") {
+		t.Errorf("the journal:\n%s", text)
 	}
 }

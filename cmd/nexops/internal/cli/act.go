@@ -173,6 +173,9 @@ func (a *App) withWish(ctx context.Context, f *flags, timeout time.Duration, wis
 	if err != nil {
 		return err
 	}
+	if a.tellSettled(ctx, c, timeout) {
+		snap = c.Collector.Latest()
+	}
 	intent, err := wished(c, snap)
 	if err != nil {
 		return err
@@ -253,7 +256,6 @@ func (a *App) execute(ctx context.Context, c *console.Console, plan *actions.Pla
 	if err := unconfirmed(c, plan, confirm); err != nil {
 		return err
 	}
-	a.tellSettled(ctx, c)
 	events, err := c.Runner.Run(ctx, plan, confirm)
 	if err != nil {
 		return &ExitError{Code: ExitRefused, Err: err}

@@ -103,13 +103,17 @@ func (a *App) settle(ctx context.Context, c *console.Console, tell func(lines []
 	looking.Wait()
 }
 
-// tellSettled prints, before something new begins, what was left without an end and what is true of it now.
-func (a *App) tellSettled(ctx context.Context, c *console.Console) {
+// tellSettled prints, before anything new is planned, what was left without an end and what is true of it now. It reports
+// whether there was any. What cannot be seen within the time given, the next start looks at again.
+func (a *App) tellSettled(ctx context.Context, c *console.Console, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var last []string
 	a.settle(ctx, c, func(lines []string) { last = lines })
 	for _, text := range last {
 		_, _ = fmt.Fprintln(a.Stderr, "nexops: "+ui.Sanitize(text))
 	}
+	return len(last) > 0
 }
 
 // whatNext says what follows from an action without an end, before anything has been read.
