@@ -131,6 +131,8 @@ type Check struct {
 	State  CheckState
 	Detail string // "sha256:1f2e..., 12 MB" or what is wrong and what to do
 	Claim  *Claim // somebody else's claim that was found; nil when none was
+	// Diff is what would change, line by line, each with "+", "-" or a blank before it. It holds no secrets.
+	Diff []string
 }
 
 // Move is one instance set going from one release to another.

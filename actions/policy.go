@@ -129,7 +129,7 @@ func phrase(p *Plan) string {
 	return strings.Join(names, ",") + "@" + p.Environment
 }
 
-// services are the services a plan is about: those it moves, else those it was asked for.
+// services are the services a plan is about: those it was asked for, those it moves, and those of its parts.
 func (p *Plan) services() []fleet.ServiceKey {
 	var keys []fleet.ServiceKey
 	seen := map[fleet.ServiceKey]bool{}
@@ -144,6 +144,13 @@ func (p *Plan) services() []fleet.ServiceKey {
 	}
 	for _, m := range p.Moves {
 		add(m.Service)
+	}
+	for i := range p.Steps {
+		if of := p.Steps[i].Of; of != nil && of != p {
+			for _, t := range of.Intent.Targets {
+				add(t.Service)
+			}
+		}
 	}
 	sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
 	return keys

@@ -161,6 +161,7 @@ func (r *Redactor) Plan(p *Plan) {
 	p.Title, p.Risks = r.Text(p.Title), r.texts(p.Risks)
 	for i := range p.Checks {
 		p.Checks[i].Name, p.Checks[i].Detail = r.Text(p.Checks[i].Name), r.Text(p.Checks[i].Detail)
+		p.Checks[i].Diff = r.texts(p.Checks[i].Diff)
 	}
 	for i := range p.Steps {
 		p.Steps[i].Argv = r.Argv(p.Steps[i].Argv)

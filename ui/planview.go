@@ -23,6 +23,9 @@ func planLines(d *dialog, w int) []line {
 	}
 	var well, unwell []actions.Check
 	for _, c := range p.Checks {
+		if c.State == actions.CheckOK && len(c.Diff) > 0 {
+			continue // shown with its lines
+		}
 		if c.State == actions.CheckOK {
 			well = append(well, c)
 		} else {
@@ -30,6 +33,7 @@ func planLines(d *dialog, w int) []line {
 		}
 	}
 	out = append(out, checkLines(unwell, w)...)
+	out = append(out, diffLines(p.Checks, w)...)
 	out = append(out, nil)
 	out = append(out, stepLines(p.Steps, w)...)
 	if p.Verify != nil && len(p.Steps) > 0 {
@@ -121,6 +125,28 @@ func checkLines(checks []actions.Check, w int) []line {
 			text = tokText
 		}
 		out = append(out, hangingLine(head, ln(sp(text, c.Detail)), w)...)
+	}
+	return out
+}
+
+// diffLines are what would change in files and resources: what comes and what goes is told by its sign as well as by colour.
+func diffLines(checks []actions.Check, w int) []line {
+	var out []line
+	for _, c := range checks {
+		if len(c.Diff) == 0 {
+			continue
+		}
+		out = append(out, nil, ln(bold(tokTitle, c.Name), sp(tokDim, "  "+c.Detail)).truncate(w))
+		for _, l := range c.Diff {
+			tok := tokDim
+			switch {
+			case strings.HasPrefix(l, "+"):
+				tok = tokOK
+			case strings.HasPrefix(l, "-"):
+				tok = tokCrit
+			}
+			out = append(out, ln(sp(tok, "  "+Sanitize(l))).truncate(w))
+		}
 	}
 	return out
 }

@@ -128,6 +128,11 @@ func (c *Config) places() compose.Places {
 	}
 }
 
+// TagOf is where a service's tag stands, and the variable that holds it.
+func (c *Config) TagOf(key fleet.ServiceKey) (file, variable string) {
+	return c.tagFile(key), c.tagKey(key)
+}
+
 // tagFile is the path of a service's tag file, below the checkout unless it is absolute.
 func (c *Config) tagFile(key fleet.ServiceKey) string {
 	return c.TagFileOf(key, c.Services[key.Name].Override)

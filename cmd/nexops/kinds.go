@@ -8,10 +8,12 @@ import (
 	"github.com/nexgate-hq/nexops/actions/backup"
 	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/actions/exec"
+	"github.com/nexgate-hq/nexops/actions/hold"
 	"github.com/nexgate-hq/nexops/actions/promote"
 	"github.com/nexgate-hq/nexops/actions/redeploy"
 	"github.com/nexgate-hq/nexops/actions/restart"
 	"github.com/nexgate-hq/nexops/actions/scale"
+	"github.com/nexgate-hq/nexops/actions/sync"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
 	"github.com/nexgate-hq/nexops/sources"
@@ -46,6 +48,8 @@ func kinds() console.Kinds {
 		Actions: []console.ActionKind{
 			{Name: "redeploy", NewConfig: func() any { c := redeploy.DefaultConfig(); return &c }, Build: buildRedeploy},
 			{Name: redeploy.DeployName, NewConfig: func() any { return &redeploy.DeployConfig{} }, Build: buildDeploy},
+			{Name: sync.Name, NewConfig: func() any { c := sync.DefaultConfig(); return &c }, Build: buildSync},
+			{Name: hold.Name, NewConfig: func() any { c := hold.DefaultConfig(); return &c }, Build: buildHold},
 			{Name: backup.Name, NewConfig: func() any { c := backup.DefaultConfig(); return &c }, Build: buildBackup},
 			{Name: backup.DrillName, NewConfig: func() any { c := backup.DefaultDrillConfig(); return &c }, Build: buildDrill},
 			{Name: promote.Name, NewConfig: func() any { c := promote.DefaultConfig(); return &c }, Build: buildPromote},
@@ -159,4 +163,26 @@ func places(d console.ActionDeps) compose.Places {
 		Program: cfg.Compose, Table: "actions." + redeploy.Name,
 		Override: func(service string) compose.Override { return cfg.Services[service].Override },
 	}
+}
+
+// buildSync makes the action that syncs through Komodo where the environment has it, else on the hosts' checkouts, whose
+// services are found as [actions.redeploy] says.
+func buildSync(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*sync.Config)
+	where := redeployConfig(d)
+	return sync.New(*c, sync.Deps{
+		Reconcilers: sources.Capability[sync.Reconciler](d.Sources), Host: d.Host, Places: places(d), TagOf: where.TagOf,
+		Order: d.Order, Verify: d.Verify, Now: d.Now, Log: d.Log,
+	}), nil
+}
+
+func buildHold(cfg any, d console.ActionDeps) (actions.Action, error) {
+	c, _ := cfg.(*hold.Config)
+	lock := actions.DefaultLockConfig()
+	if d.Config != nil {
+		if made, ok := d.Config.Actions["lock"].(*actions.LockConfig); ok {
+			lock = *made
+		}
+	}
+	return hold.New(*c, hold.Deps{Host: d.Host, Lock: lock, Now: d.Now}), nil
 }

@@ -45,6 +45,9 @@ func planText(w io.Writer, plan *actions.Plan) error {
 	line("preflights")
 	for _, c := range plan.Checks {
 		line("  %s %-4s %s: %s", checkMark(c.State), c.State, c.Name, c.Detail)
+		for _, l := range c.Diff {
+			line("            %s", l)
+		}
 	}
 	line("steps")
 	for i, s := range plan.Steps {

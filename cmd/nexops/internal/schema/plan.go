@@ -42,6 +42,8 @@ type Check struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
 	Detail string `json:"detail"`
+	// Diff is left out of what is no change of files or resources.
+	Diff []string `json:"diff,omitempty"`
 }
 
 // Step is one thing the plan does.
@@ -71,7 +73,7 @@ func MakePlan(p *actions.Plan) Plan {
 		out.Moves = append(out.Moves, Move{m.Service.Name, m.Host, release(m.From), release(m.To)})
 	}
 	for _, c := range p.Checks {
-		out.Preflights = append(out.Preflights, Check{c.Name, string(c.State), c.Detail})
+		out.Preflights = append(out.Preflights, Check{c.Name, string(c.State), c.Detail, c.Diff})
 	}
 	for _, s := range p.Steps {
 		step := Step{s.Name, s.Host, list(s.Argv), s.Dir, s.Mutates, nil}

@@ -14,7 +14,7 @@ import (
 // gitCommands are the subcommands that run here: those that stay in a checkout and its origin.
 func gitAllowed(sub string) bool {
 	return slices.Contains([]string{
-		"add", "branch", "cat-file", "checkout", "commit", "diff", "fetch", "log", "ls-files", "ls-remote", "merge", "pull", "push",
+		"add", "branch", "cat-file", "checkout", "commit", "diff", "fetch", "log", "ls-files", "ls-remote", "merge", "merge-base", "pull", "push",
 		"remote", "reset", "restore", "rev-parse", "show", "status", "switch", "version",
 	}, sub)
 }
