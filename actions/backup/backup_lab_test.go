@@ -349,7 +349,7 @@ func TestLabAnOlderClientIsRefused(t *testing.T) {
 func TestLabADestinationThatFillsUp(t *testing.T) {
 	e := newLabEstate(t)
 	e.ssh(labOps, "mkdir", "-p", labPath)
-	e.ssh(labOps, "mount", "-t", "tmpfs", "-o", "size=3m", "tiny", labPath)
+	e.ssh(labOps, "mount", "-t", "tmpfs", "-o", "size=2m", "tiny", labPath)
 	t.Cleanup(func() { _, _ = e.lab.SSH(context.Background(), labOps, "umount", labPath) })
 	// The preflight believes the last one, which was small.
 	e.jobs = []fleet.BackupJob{{Name: "ai-db", Runs: []fleet.BackupRun{{Started: time.Now().Add(-time.Hour), Size: 1000, State: fleet.BackupVerified}}}}

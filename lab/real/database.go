@@ -58,7 +58,7 @@ func (l *Lab) PutDatabase(ctx context.Context, host string, rows int) (*Database
 	}
 	_, err = l.SSH(ctx, host, "docker", "run", "--detach", "--name", d.Container, "--network", "none", "--user", databaseUID,
 		"--env", "LAB_PASSWORD="+d.Password, "--label", "com.docker.compose.project=databases", "--label", "com.docker.compose.service=ai-postgres",
-		"--tmpfs", "/var/lib/postgresql:size=1g,uid="+databaseUID+",mode=0700", "--tmpfs", "/run/postgresql:uid="+databaseUID, "--tmpfs", "/tmp:mode=1777",
+		"--tmpfs", "/var/lib/postgresql:size=1g,uid="+databaseUID+",mode=0700", "--tmpfs", "/var/run/postgresql:uid="+databaseUID, "--tmpfs", "/tmp:mode=1777",
 		databaseImage+":"+databaseVersion, "sh", "-c", databaseStart)
 	if err != nil {
 		return nil, fmt.Errorf("database on %s: %w", host, err)
@@ -109,6 +109,9 @@ func importDatabase(ctx context.Context, socket string) error {
 		return fmt.Errorf("make the image of postgres: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // it becomes the root of the image
+		return fmt.Errorf("make the image of postgres: %w", err)
+	}
 	files, err := databaseFiles(ctx, dir)
 	if err != nil {
 		return err
@@ -160,7 +163,7 @@ func databaseFiles(ctx context.Context, dir string) ([]string, error) {
 		return nil, errors.New("postgres is not installed: run `apt-get install -y --no-install-recommends postgresql-" + databaseVersion + "`")
 	}
 	programs := []string{"sh", "cat", "df", "rm", "sleep", "env"}
-	files := []string{"usr/lib/postgresql/" + databaseVersion, "usr/share/postgresql/" + databaseVersion, "usr/share/zoneinfo"}
+	files := []string{"bin/sh", "usr/lib/postgresql/" + databaseVersion, "usr/share/postgresql/" + databaseVersion, "usr/share/zoneinfo"}
 	seen := map[string]bool{}
 	var linked []string
 	for _, name := range programs {
@@ -205,7 +208,6 @@ func writeDatabaseFiles(dir string) error {
 		"proc/.keep":        "",
 		"sys/.keep":         "",
 		"dev/.keep":         "",
-		"tmp/.keep":         "",
 	} {
 		errs = append(errs, writeFile(filepath.Join(dir, name), []byte(text), 0o755))
 	}
