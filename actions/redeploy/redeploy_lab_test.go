@@ -36,6 +36,7 @@ type labWorld struct {
 
 	mu   sync.Mutex
 	snap *fleet.Snapshot
+	now  func() time.Time // the console's clock; nil is the right one
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
@@ -94,6 +95,24 @@ func watchLab(t *testing.T, w *labWorld) *labWorld {
 
 func (w *labWorld) Poke() {}
 
+// clock sets the console's clock, and waits for the facts that it dates.
+func (w *labWorld) clock(now func() time.Time) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.now = now
+	w.mu.Unlock()
+	w.await("facts by that clock", func() bool { return now().Sub(w.Latest().At).Abs() < 5*time.Second })
+}
+
+func (w *labWorld) time() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.now != nil {
+		return w.now()
+	}
+	return time.Now()
+}
+
 func (w *labWorld) Latest() *fleet.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -107,16 +126,16 @@ func (w *labWorld) observe(ctx context.Context) {
 	next := &fleet.Snapshot{Environment: "prod"}
 	for _, name := range w.hosts {
 		host := fleet.Host{Name: name, Environment: "prod", Up: true}
-		status := fleet.SourceStatus{ID: fleet.MakeSourceID("docker", name), Kind: "docker", Hosts: []string{name}, State: fleet.SourceOK, LastSuccess: time.Now()}
-		began := time.Now()
+		status := fleet.SourceStatus{ID: fleet.MakeSourceID("docker", name), Kind: "docker", Hosts: []string{name}, State: fleet.SourceOK, LastSuccess: w.time()}
+		began := w.time()
 		list, err := w.instances(ctx, name, w.service)
 		if err == nil && w.proxy != "" {
 			var proxies []fleet.Instance
 			proxies, err = w.instances(ctx, name, w.proxy)
 			front.Instances = append(front.Instances, proxies...)
 		}
-		status.Latency = time.Since(began)
-		status.LastSuccess = time.Now()
+		status.Latency = w.time().Sub(began)
+		status.LastSuccess = w.time()
 		if err != nil {
 			host.Up, host.Error = false, err.Error()
 			status.State, status.Error, status.LastSuccess = fleet.SourceFailing, err.Error(), time.Time{}
@@ -124,7 +143,7 @@ func (w *labWorld) observe(ctx context.Context) {
 		svc.Instances = append(svc.Instances, list...)
 		next.Hosts, next.Sources = append(next.Hosts, host), append(next.Sources, status)
 	}
-	next.At = time.Now()
+	next.At = w.time()
 	svc.Seen = next.At
 	for _, tag := range w.tags {
 		svc.Releases.History = append(svc.Releases.History, fleet.Release{Image: w.image(), Tag: tag})
