@@ -38,7 +38,9 @@ type stage struct {
 	dir    string
 	cfg    Config
 	verify verify.Config
-	hosts  []*engineHost
+
+	komodo Deployer
+	hosts    []*engineHost
 
 	mu        sync.Mutex
 	registry  map[string]string // tag to digest
@@ -441,6 +443,7 @@ func (s *stage) Latest() *fleet.Snapshot {
 
 func (s *stage) action() actions.Action {
 	return New(s.cfg, Deps{
+		Deployer: s.komodo,
 		Host: func(name string) (remote.Host, error) {
 			for _, h := range s.hosts {
 				if h.Name() == name {

@@ -50,7 +50,7 @@ type strategy struct {
 
 // strategies are all of them.
 func strategies() []strategy {
-	return []strategy{composeStrategy(), blueGreenStrategy(), reloadStrategy(), scriptStrategy()}
+	return []strategy{composeStrategy(), blueGreenStrategy(), reloadStrategy(), scriptStrategy(), komodoStrategy()}
 }
 
 func strategyNames() []string {

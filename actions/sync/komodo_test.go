@@ -125,6 +125,17 @@ func TestKomodoPart(t *testing.T) {
 	}
 }
 
+// One's own hold keeps others away, and nobody else's: a sync of one's own is possible.
+func TestOnesOwnHold(t *testing.T) {
+	f := newFake(t)
+	snap := f.s.Latest()
+	snap.Syncs = f.pending
+	snap.Holds = []fleet.Hold{{Environment: "prod", Owner: "ana@laptop", Reason: "migration"}}
+	if o := f.s.action(f).Offer(snap, nil); !o.Enabled {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestKomodoRefused(t *testing.T) {
 	f := newFake(t)
 	f.pending[0].Problem = "komodo.toml: expected newline"

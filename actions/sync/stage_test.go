@@ -197,7 +197,7 @@ func (s *stage) action(by ...Reconciler) actions.Action {
 	watch := verify.DefaultConfig()
 	watch.Limits.Settle = remote.Duration(50 * time.Millisecond)
 	return New(cfg, Deps{
-		Reconcilers: by, Order: s.order, Verify: watch, Look: 5 * time.Millisecond, Places: compose.Places{Program: []string{"docker", "compose"}, Table: "actions.redeploy"},
+		Reconcilers: by, Who: "ana@laptop", Order: s.order, Verify: watch, Look: 5 * time.Millisecond, Places: compose.Places{Program: []string{"docker", "compose"}, Table: "actions.redeploy"},
 		TagOf: func(key fleet.ServiceKey) (string, string) {
 			return "services/" + key.Name + "/tag.env", strings.ToUpper(key.Name) + "_TAG"
 		},

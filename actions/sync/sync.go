@@ -44,6 +44,7 @@ type Deps struct {
 	Verify verify.Config
 	Now    func() time.Time
 	Look   time.Duration // how often a verification looks; 0 is 200 ms
+	Who    string        // whose own hold does not refuse
 	Log    *slog.Logger
 }
 
@@ -80,7 +81,7 @@ func (a *action) Offer(snap *fleet.Snapshot, _ []fleet.Ref) actions.Offer {
 	if err := fresh(snap); err != nil {
 		return actions.Offer{Reason: err.Error()}
 	}
-	if why := held(snap, ""); why != "" {
+	if why := held(snap, a.deps.Who); why != "" {
 		return actions.Offer{Reason: why + ": H releases it"}
 	}
 	title := "sync " + snap.Environment
@@ -112,7 +113,7 @@ func fresh(snap *fleet.Snapshot) error {
 // held says who holds the environment, unless that is oneself.
 func held(snap *fleet.Snapshot, who string) string {
 	for i := range snap.Holds {
-		if h := &snap.Holds[i]; h.Service == "" && !h.Over(snap.At) && (who == "" || h.Owner != who) {
+		if h := &snap.Holds[i]; h.Service == "" && !h.Over(snap.At) && h.Owner != who {
 			return remote.Clean(h.Words(snap.At))
 		}
 	}

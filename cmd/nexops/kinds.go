@@ -81,6 +81,9 @@ func redeployDeps(d console.ActionDeps) redeploy.Deps {
 	if past := sources.Capability[redeploy.Historian](d.Sources); len(past) > 0 {
 		deps.Past = past[0]
 	}
+	if by := sources.Capability[redeploy.Deployer](d.Sources); len(by) > 0 {
+		deps.Deployer = by[0]
+	}
 	return deps
 }
 
@@ -172,7 +175,7 @@ func buildSync(cfg any, d console.ActionDeps) (actions.Action, error) {
 	where := redeployConfig(d)
 	return sync.New(*c, sync.Deps{
 		Reconcilers: sources.Capability[sync.Reconciler](d.Sources), Host: d.Host, Places: places(d), TagOf: where.TagOf,
-		Order: d.Order, Verify: d.Verify, Now: d.Now, Log: d.Log,
+		Order: d.Order, Verify: d.Verify, Who: d.Who, Now: d.Now, Log: d.Log,
 	}), nil
 }
 

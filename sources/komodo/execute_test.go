@@ -50,7 +50,7 @@ func TestDeployIsFollowedToItsEnd(t *testing.T) {
 	if c.estate.runs["ai"] != "ghcr.io/x/ai:0.4.2" || c.ups() != 1 || c.Calls("DeployStack") != 1 {
 		t.Errorf("runs %v, %d ups", c.estate.runs, c.ups())
 	}
-	if text := out.text(); !strings.Contains(text, "[Compose Up] docker compose") || !strings.Contains(text, "up -d ai") || strings.ContainsAny(text, "\x1b<") {
+	if text := out.text(); !strings.Contains(text, "[Compose Up] docker compose") || !strings.Contains(text, "up -d ai") || strings.Contains(text, "canary") || strings.ContainsAny(text, "\x1b<") {
 		t.Errorf("said %s", text)
 	}
 	changes := observe(t, s).Changes

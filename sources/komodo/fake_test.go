@@ -106,7 +106,7 @@ func (e *estate) Run(_ context.Context, server string, argv []string) (sim.Komod
 		services := map[string]any{}
 		if server == "prod-1" {
 			for name, image := range e.images() {
-				services[name] = map[string]string{"image": image}
+				services[name] = map[string]string{"image": image, "command": "run canary-in-config"}
 			}
 		}
 		out, _ := json.Marshal(map[string]any{"services": services})

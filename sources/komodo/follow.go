@@ -13,6 +13,7 @@ import (
 const (
 	syncUser    = "000000000000000000000005" // who deploys what a sync begins
 	taskError   = "Task Error"
+	rendering   = "Compose Config"
 	maxChildren = 100
 )
 
@@ -66,7 +67,11 @@ func (f *follower) tell(u update) {
 			head += " " + hide(line(l.Command))
 		}
 		f.say(head)
-		for _, text := range append(lines(l.Stdout), lines(l.Stderr)...) {
+		said := l.Stdout
+		if l.Stage == rendering {
+			said = "" // the whole project, with the secrets of its environments
+		}
+		for _, text := range append(lines(said), lines(l.Stderr)...) {
 			f.say("  " + text)
 		}
 	}

@@ -190,7 +190,9 @@ func (s *Server) deploy(st *stack, services []string) func(context.Context, *exe
 		}
 		files, _ := s.contents(ctx, hash, c)
 		latest := s.services(ctx, c)
-		e.log("Compose Config", strings.Join(s.compose(c, "config"), " "), rendered(latest), "", true)
+		if ok, err := s.step(ctx, e, c, "Compose Config", s.compose(c, "config")); !ok || err != nil {
+			return err
+		}
 		if broken {
 			e.log("Compose Up", strings.Join(s.compose(c, "up", "-d"), " "), "", s.tty(" ✘ Container failed to start: OCI runtime create failed"), false)
 			return nil

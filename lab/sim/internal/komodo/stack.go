@@ -8,8 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"gopkg.in/yaml.v3"
 )
 
 // stackConfig is what the TOML of a stack says.
@@ -278,19 +276,6 @@ func list(words []string) string {
 	out, err := json.Marshal(words)
 	if err != nil || words == nil {
 		return "[]"
-	}
-	return string(out)
-}
-
-// rendered is the project as compose config writes it.
-func rendered(services []stackService) string {
-	doc := map[string]any{}
-	for _, svc := range services {
-		doc[svc.ServiceName] = map[string]string{"image": svc.Image}
-	}
-	out, err := yaml.Marshal(map[string]any{"services": doc})
-	if err != nil {
-		return ""
 	}
 	return string(out)
 }
