@@ -40,7 +40,7 @@ type stage struct {
 	verify verify.Config
 
 	komodo Deployer
-	hosts    []*engineHost
+	hosts  []*engineHost
 
 	mu        sync.Mutex
 	registry  map[string]string // tag to digest
