@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -109,14 +111,26 @@ func BenchmarkIncremental(b *testing.B) {
 	r := bigRepo(b, 6)
 	s := newSource(b, r.dir, options{})
 	observe(b, s)
-	i := 0
+	bare := filepath.Join(b.TempDir(), "bare.git")
+	r.git("clone", "--quiet", "--bare", r.dir, bare)
+	var ours, fetches []time.Duration
 	for b.Loop() {
 		b.StopTimer()
-		i++
-		r.tag("svc-00", fmt.Sprintf("2.%d", i))
+		r.tag("svc-00", fmt.Sprintf("2.%d", len(ours)))
+		began := time.Now()
+		r.git("-C", bare, "fetch", "--quiet", "--no-tags", "origin", "+refs/heads/master:refs/heads/master")
+		fetches = append(fetches, time.Since(began))
 		b.StartTimer()
+		began = time.Now()
 		observe(b, s)
+		ours = append(ours, time.Since(began))
 	}
+	slices.Sort(ours)
+	slices.Sort(fetches)
+	b.ReportMetric(float64(ours[len(ours)/2].Microseconds())/1000, "median-ms")
+	b.ReportMetric(float64(ours[0].Microseconds())/1000, "best-ms")
+	b.ReportMetric(float64(fetches[len(fetches)/2].Microseconds())/1000, "bare-fetch-median-ms")
+	b.ReportMetric(float64(fetches[0].Microseconds())/1000, "bare-fetch-best-ms")
 }
 
 // BenchmarkUnchanged is the observation when nothing was pushed.

@@ -100,6 +100,12 @@ func (m *mirror) clone(ctx context.Context) error {
 	return nil
 }
 
+// tidy packs what many fetches have left lying about. After every single fetch, as git itself does it, it is one more
+// process to wait for. The caller holds the lock.
+func (m *mirror) tidy(ctx context.Context) {
+	_ = m.git.run(ctx, call{repo: m.repo(), args: []string{"gc", "--auto", "--quiet"}}) // a failure costs room and time, nothing else
+}
+
 // fetch gets the branches that exist and the tags into repo.
 func (m *mirror) fetch(ctx context.Context, repo string) error {
 	if len(m.absent) > 0 {
@@ -119,7 +125,7 @@ func (m *mirror) fetch(ctx context.Context, repo string) error {
 }
 
 func (m *mirror) fetchOnce(ctx context.Context, repo string) error {
-	args := []string{"fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-recurse-submodules", "--", m.url}
+	args := []string{"fetch", "--quiet", "--prune", "--no-tags", "--force", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance", "--", m.url}
 	specs := 0
 	for _, b := range m.branches {
 		if !slices.Contains(m.absent, b) {

@@ -159,6 +159,7 @@ func (s *source) advanceAll(ctx context.Context, refs map[string]string) error {
 	s.states = next
 	if whole || s.unsaved >= saveEvery {
 		s.save()
+		s.mirror.tidy(ctx)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/nexgate-hq/nexops/fleet"
 )
@@ -53,14 +54,12 @@ func (s *source) advance(ctx context.Context, old *branchState, head string, pat
 	}
 	git, repo := s.mirror.git, s.mirror.repo()
 	state = &branchState{Head: head, Files: map[string][]version{}}
-	revs := head
-	if old != nil && git.extends(ctx, repo, old.Head, head, editsKept(s.config.History)) {
-		grown, revs = true, old.Head+".."+head
-		state.Files = maps.Clone(old.Files)
-	}
-	edits, composed, err := git.walk(ctx, repo, revs, patterns, editsKept(s.config.History))
+	edits, composed, grown, err := git.since(ctx, repo, old, head, patterns, editsKept(s.config.History))
 	if err != nil {
 		return nil, false, err
+	}
+	if grown {
+		state.Files = maps.Clone(old.Files)
 	}
 	if err := s.addVersions(ctx, edits, state, patterns); err != nil {
 		return nil, false, err
@@ -73,6 +72,24 @@ func (s *source) advance(ctx context.Context, old *branchState, head string, pat
 		state.Images = maps.Clone(old.Images)
 	}
 	return state, grown, s.readImages(ctx, state, patterns, stale)
+}
+
+// since walks what is new at head since the old state; grown says that it only grew. Where it did not, or
+// there is none, all is walked. That it grew is asked while the new part is being walked, which it mostly did.
+func (p program) since(ctx context.Context, repo string, old *branchState, head string, patterns []pattern, limit int) (
+	edits map[string][]edit, composed map[string]bool, grown bool, err error,
+) {
+	if old != nil {
+		var asked sync.WaitGroup
+		asked.Go(func() { grown = p.extends(ctx, repo, old.Head, head, limit) })
+		edits, composed, err = p.walk(ctx, repo, old.Head+".."+head, patterns, limit)
+		asked.Wait()
+		if grown {
+			return edits, composed, true, err
+		}
+	}
+	edits, composed, err = p.walk(ctx, repo, head, patterns, limit)
+	return edits, composed, false, err
 }
 
 // editsKept bounds the edits of one file; a file edited more often without a

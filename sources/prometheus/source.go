@@ -22,7 +22,7 @@ import (
 const (
 	span      = time.Hour
 	step      = time.Minute
-	parallel  = 4
+	parallel  = 10 // a server answers 20 at a time by default
 	timeout   = 10 * time.Second
 	maxAnswer = 64 << 20
 	maxSeries = 20_000 // of one answer

@@ -83,7 +83,7 @@ func TestAsLokisEngine(t *testing.T) {
 	filled := 0
 	for _, query := range []string{
 		`{env="prod"}`, `{env="prod",source!="stderr"} |= "ERROR"`, `{env=~"prod|x"} != "INFO" !~ "GET|POST"`,
-		`{env="prod"} |~ "(?i)\\b(error|fatal)\\b"`, "{env=\"prod\"} |~ `E[A-Z]+`", `{env="prod"} | detected_level=~"error|critical|fatal"`,
+		`{env="prod"} |~ "(?i)(error|fatal)" |~ "(?i)\\b(error|fatal)\\b"`, "{env=\"prod\"} |~ `E[A-Z]+`", `{env="prod"} | detected_level=~"error|critical|fatal"`,
 		`{env="prod"} | json`, `{env="prod"} | json | level="INFO"`, `{env="prod"} | logfmt`, `{env="prod"} | json | status >= 500`,
 		`count_over_time({env="prod"}[1m])`, `rate({env="prod"} |= "ERROR" [2m])`, `bytes_over_time({env="prod"}[5m])`, `bytes_rate({env="prod"} != "x" [1m])`,
 		`sum(count_over_time({env="prod"} |= "ERROR" [1m]))`, `sum by (compose_service, env) (count_over_time({env="prod"} |~ "(?i)error" [1m]))`,
