@@ -21,10 +21,15 @@ type Lock struct {
 	Plan    string // the plan it was taken for
 	Since   time.Time
 	Until   time.Time // renewed while the action runs; zero when it never ends by itself
+	Seen    time.Time // when its host was read; set by Join
+	Stale   bool      // that is too long ago: it may have been renewed or given back since; set by Join
 }
 
-// Expired reports whether nobody has renewed the lock in time: its console is likely dead.
-func (l *Lock) Expired(now time.Time) bool { return !l.Until.IsZero() && !now.Before(l.Until) }
+// Expired reports whether nobody has renewed the lock in time: its console is likely dead. Of one that
+// was not seen of late nobody knows.
+func (l *Lock) Expired(now time.Time) bool {
+	return !l.Stale && !l.Until.IsZero() && !now.Before(l.Until)
+}
 
 // Words say who holds it and what for: "locked by ana@laptop: redeploy ai on prod: 0.4.2 → 0.4.1".
 func (l *Lock) Words(now time.Time) string {
@@ -32,7 +37,7 @@ func (l *Lock) Words(now time.Time) string {
 	if l.Expired(now) {
 		out = "lock of " + orSomebody(l.Owner) + ", expired " + Ago(now.Sub(l.Until)) + " ago"
 	}
-	return withReason(out, l.Reason)
+	return withReason(out+asOf(now, l.Seen, l.Stale), l.Reason)
 }
 
 // Hold says that an environment, or one service of it, is to be left as it is: by whom, until
@@ -45,6 +50,8 @@ type Hold struct {
 	Reason      string
 	Since       time.Time
 	Until       time.Time // zero: until somebody clears it
+	Seen        time.Time // when its host was read; set by Join
+	Stale       bool      // that is too long ago: it may have been cleared since; set by Join
 }
 
 // Over reports whether the hold has ended by itself.
@@ -60,7 +67,15 @@ func (h *Hold) Words(now time.Time) string {
 	if !h.Until.IsZero() {
 		out += " for another " + Ago(h.Until.Sub(now))
 	}
-	return withReason(out, h.Reason)
+	return withReason(out+asOf(now, h.Seen, h.Stale), h.Reason)
+}
+
+// asOf marks what was read too long ago to be sure of.
+func asOf(now, seen time.Time, stale bool) string {
+	if !stale {
+		return ""
+	}
+	return " (as of " + Ago(now.Sub(seen)) + " ago)"
 }
 
 func orSomebody(owner string) string {
@@ -89,6 +104,7 @@ func (j *joiner) addLocks(rep Report) {
 		svc := &j.row(key).svc
 		if svc.Lock == nil || compareLocks(l, svc.Lock) > 0 {
 			kept := *l
+			kept.Seen, kept.Stale = rep.Status.LastSuccess, rep.Status.Stale(j.in.Now)
 			svc.Lock = &kept
 		}
 	}
@@ -101,6 +117,7 @@ func (j *joiner) addHolds(rep Report) {
 		if h.Environment != j.in.Environment || h.Over(j.in.Now) {
 			continue
 		}
+		h.Seen, h.Stale = rep.Status.LastSuccess, rep.Status.Stale(j.in.Now)
 		at := slices.IndexFunc(j.holds, func(o Hold) bool { return o.Service == h.Service })
 		switch {
 		case at < 0:

@@ -46,6 +46,12 @@ func TestLockOnItsRow(t *testing.T) {
 			}
 		})
 	}
+	old := locks("prod-1", lockOf("ai", -3*time.Minute))
+	old.Status.LastSuccess, old.Status.MaxAge = ago(5*time.Minute), time.Minute
+	svc := service(t, Join(prod(running, old)), "ai")
+	if codes(svc) != "info:locked" || svc.Reasons[0].Text != "locked by ana@laptop (as of 5 min ago): redeploy ai" {
+		t.Errorf("a host that is not read any more says of a lock: %q %q", codes(svc), svc.Reasons[0].Text)
+	}
 	snap := Join(prod(running, locks("prod-1", lockOf("gone", time.Minute))))
 	if _, there := snap.Find(ServiceKey{"prod", "gone"}); there {
 		t.Error("a lock alone made a row")

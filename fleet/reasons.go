@@ -18,6 +18,9 @@ var reasonOrder = []string{
 	"backup_never", "backup_stale", "backup_failed", "backup_shrunken", "backup_unverified", "drill_failed", "drill_stale", "sync_pending", "lock_expired", "locked", "held", "finished",
 }
 
+// ReasonCodes are all that a reason may have.
+func ReasonCodes() []string { return slices.Clone(reasonOrder) }
+
 func reasonRank(code string) int {
 	for i, c := range reasonOrder {
 		if c == code {

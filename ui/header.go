@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -103,7 +104,10 @@ func holdSegment(snap *fleet.Snapshot, now time.Time) []segment {
 		return nil
 	}
 	h := &snap.Holds[0]
-	long := "held by " + h.Owner
+	long := "held by " + cmp.Or(h.Owner, "somebody")
+	if h.Stale {
+		long += " (as of " + since(now, h.Seen) + " ago)"
+	}
 	if !h.Until.IsZero() {
 		long += " " + age(h.Until.Sub(now)) + " more"
 	}

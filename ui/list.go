@@ -330,7 +330,7 @@ func claimsFirst(all []fleet.Reason) []fleet.Reason {
 func claimWords(s *fleet.Service, now time.Time) string {
 	words := s.Lock.Words(now)
 	by, what, ok := strings.Cut(words, ": ")
-	if s.Lock.Since.IsZero() || s.Lock.Expired(now) || !ok {
+	if s.Lock.Since.IsZero() || s.Lock.Stale || s.Lock.Expired(now) || !ok {
 		return words
 	}
 	return by + " " + since(now, s.Lock.Since) + ": " + what
