@@ -121,7 +121,7 @@ func (s *source) Observe(ctx context.Context) (fleet.Facts, error) {
 	case len(res.Stdout) == 0 && strings.Contains(said, "No such file"):
 		return fleet.Facts{ObservedAt: now}, nil
 	case len(res.Stdout) == 0:
-		return fleet.Facts{}, fmt.Errorf("locks %s: find %s: %s: the console needs find, stat, head and date there, or off = true for the source locks", s.host.Name(), s.dir, orCode(said, res.Code))
+		return fleet.Facts{}, fmt.Errorf("locks %s: find %s: %s: the console needs find, stat, head, echo and date there, or off = true for the source locks", s.host.Name(), s.dir, orCode(said, res.Code))
 	}
 	l, err := parse(string(res.Stdout), s.dir)
 	if err != nil {
@@ -143,13 +143,13 @@ func orCode(said string, code int) string {
 const maxClaim = "4096"
 
 // listArgv lists the folder in one call: first the host's clock, then each folder with its age and
-// the owner.json in it with its content.
+// the owner.json in it with its content, and a line's end after it: one that was cut or made by hand has none.
 func listArgv(dir string) []string {
 	return []string{
 		"find", dir, "-maxdepth", "2",
 		"-path", escape(dir), "-exec", "date", "+now %s", ";",
 		"-o", "-type", "d", "-exec", "stat", "-c", "dir %Y %n", "{}", ";",
-		"-o", "-type", "f", "-name", "owner.json", "-exec", "stat", "-c", "own %n", "{}", ";", "-exec", "head", "-c", maxClaim, "{}", ";",
+		"-o", "-type", "f", "-name", "owner.json", "-exec", "stat", "-c", "own %n", "{}", ";", "-exec", "head", "-c", maxClaim, "{}", ";", "-exec", "echo", ";",
 	}
 }
 
@@ -158,4 +158,7 @@ func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-var errNoClock = errors.New("the folder was listed without the host's clock")
+var (
+	errNoClock = errors.New("the folder was listed without the host's clock")
+	errTooMany = fmt.Errorf("more than %d folders: remove what is no lock of nexops", maxFolders)
+)

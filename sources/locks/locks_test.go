@@ -78,6 +78,13 @@ func TestObserveOnRealFolders(t *testing.T) {
 	write(t, dir, "prod.broken", "{not json\n")
 	write(t, dir, "hold+prod", `{"v":1,"owner":"ana@laptop","reason":"migration","since":"`+at(-time.Minute)+`","until":"0001-01-01T00:00:00Z","plan":"p2","environment":"prod"}`+"\n")
 	write(t, dir, "no-lock", "")
+	write(t, dir, "hold+prod.mute", "")
+	write(t, dir, "prod.unended", `{"v":1,"owner":"bo@desk","environment":"prod","service":"unended"}`) // no line's end: the next folder is seen all the same
+	write(t, dir, "prod.zlast", "")
+	minute := time.Now().Add(-time.Minute)
+	if err := os.Chtimes(filepath.Join(dir, "hold+prod.mute"), minute, minute); err != nil {
+		t.Fatal(err)
+	}
 	s := made(t, skewed{remote.Local("prod-1"), skew}, dir)
 	facts, err := s.Observe(t.Context())
 	if err != nil {
@@ -87,7 +94,7 @@ func TestObserveOnRealFolders(t *testing.T) {
 	for _, l := range facts.Locks {
 		names = append(names, l.Subject.Service)
 	}
-	if got := strings.Join(names, " "); got != "ai broken nameless old-style" {
+	if got := strings.Join(names, " "); got != "ai broken nameless old-style unended zlast" {
 		t.Fatalf("locks of %q", got)
 	}
 	ai := facts.Locks[0]
@@ -107,7 +114,10 @@ func TestObserveOnRealFolders(t *testing.T) {
 	if len(facts.Holds) != 1 || facts.Holds[0].Owner != "ana@laptop" || facts.Holds[0].Service != "" || !facts.Holds[0].Until.IsZero() {
 		t.Errorf("holds %+v", facts.Holds)
 	}
-	if len(facts.Warnings) != 1 || !strings.Contains(facts.Warnings[0], "prod.broken") {
+	if u := facts.Locks[4]; u.Owner != "bo@desk" {
+		t.Errorf("a lock whose file has no line's end: %+v", u)
+	}
+	if all := strings.Join(facts.Warnings, "\n"); len(facts.Warnings) != 2 || !strings.Contains(all, "prod.broken") || !strings.Contains(all, "hold+prod.mute") {
 		t.Errorf("warnings %q", facts.Warnings)
 	}
 }

@@ -37,6 +37,7 @@ const (
 	holdMark     = "hold+"
 	takeoverMark = ".takeover"
 	maxFolders   = 1000
+	beingMade    = 10 * time.Second // a hold is its folder first, and says whose it is right after
 )
 
 // parse reads the listing. What is foreign in the folder is passed over: it is not ours to judge.
@@ -55,7 +56,10 @@ func parse(out, dir string) (*listing, error) {
 		case word == "dir":
 			seconds, name, _ := strings.Cut(rest, " ")
 			n, err := strconv.ParseInt(seconds, 10, 64)
-			if folder, ok := child(name, dir); ok && err == nil && len(l.made) < maxFolders {
+			if folder, ok := child(name, dir); ok && err == nil {
+				if len(l.made) == maxFolders {
+					return nil, errTooMany
+				}
 				l.made[folder] = time.Unix(n, 0).UTC()
 			}
 		case word == "own":
@@ -98,11 +102,14 @@ func (l *listing) facts(host string, now time.Time) fleet.Facts {
 		switch {
 		case strings.HasSuffix(name, takeoverMark):
 		case strings.HasPrefix(name, holdMark):
-			if says {
+			switch {
+			case says:
 				f.Holds = append(f.Holds, fleet.Hold{
 					Environment: short(c.Environment), Service: short(c.Service), Host: host, Owner: short(c.Owner), Reason: short(c.Reason),
 					Since: ours(c.Since), Until: ours(c.Until),
 				})
+			case l.now.Sub(l.made[name]) > beingMade && !slices.Contains(l.odd, name):
+				l.odd = append(l.odd, name) // what is held, and by whom, nobody can tell
 			}
 		default:
 			if lock, ok := l.lock(name, c, says); ok {

@@ -12,7 +12,7 @@ func (c *call) find(args []string) int {
 	if len(args) == 7 && slices.Equal(args[1:], []string{"-maxdepth", "1", "-type", "f", "-printf", `%s %T@ %f\0`}) {
 		return c.listing(args[0])
 	}
-	const listing = 35
+	const listing = 38
 	if len(args) != listing {
 		return c.fail(1, "find: only the listing of locks is known here")
 	}
@@ -40,7 +40,7 @@ func (c *call) find(args []string) int {
 		own := path.Join(name, "owner.json")
 		if data, err := c.m.root.ReadFile(c.file(own)); err == nil {
 			c.say("own %s", own)
-			_, _ = c.stdout.Write(data[:min(len(data), 4096)])
+			_, _ = c.stdout.Write(append(data[:min(len(data), 4096):min(len(data), 4096)], '\n'))
 		}
 	}
 	return 0
