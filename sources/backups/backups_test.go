@@ -159,6 +159,23 @@ func TestOwnBackups(t *testing.T) {
 }
 
 // A record is read once: what a poll costs does not grow with the years.
+// Many failures and drills after the last good backup: it is there still, and verified.
+func TestOldRecordsOfFilesAreRead(t *testing.T) {
+	y := newYard(t)
+	good := y.run(now.Add(-90*time.Hour), "dump", nil)
+	for i := range maxRecords + 5 {
+		at := now.Add(-time.Duration(i) * time.Hour)
+		name := y.run(at, "", func(r *store.Record) { r.File, r.Size, r.Verified, r.Error = "", 0, "", "pg_dump: no" })
+		if err := os.Remove(filepath.Join(y.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := y.observe(y.source(machine())).Backups[0]
+	if last, ok := j.LastVerified(); !ok || last.File != good {
+		t.Errorf("the last one that is whole: %+v of %d runs", last, len(j.Runs))
+	}
+}
+
 func TestRecordsAreReadOnce(t *testing.T) {
 	y, c := newYard(t), machine()
 	for i := range 50 {
@@ -166,7 +183,7 @@ func TestRecordsAreReadOnce(t *testing.T) {
 	}
 	s := y.source(c)
 	y.observe(s)
-	if len(c.ran) != 1+maxRecords {
+	if len(c.ran) != 1+50 {
 		t.Errorf("%d commands at first", len(c.ran))
 	}
 	c.ran = nil

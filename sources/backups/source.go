@@ -19,7 +19,7 @@ import (
 // Bounds of what is read of one job.
 const (
 	maxRuns    = 60 // runs that are kept, newest first
-	maxRecords = 30 // of which so many records are read
+	maxRecords = 30 // the newest records, whatever they tell of; besides them those of the files that are shown
 	readers    = 4  // records are read so many at a time
 )
 
@@ -161,16 +161,28 @@ func newest(runs []fleet.BackupRun) []fleet.BackupRun {
 	return runs[:min(len(runs), maxRuns)]
 }
 
-// beside are the records of a job in a listing, newest first, with their ends.
+// beside are the records of a job in a listing, newest first, with their ends: the newest, and those of
+// files that still lie there. Without its record a file would be called unverified.
 func beside(j job, list []store.Object) []store.Object {
-	var out []store.Object
+	var all, out []store.Object
+	files := map[time.Time]bool{}
 	for _, o := range list {
-		if _, ext, ok := store.Own(j.Job.Name, o.Name); ok && (ext == store.RecordExt || ext == store.DrillExt) {
+		switch at, ext, ok := store.Own(j.Job.Name, o.Name); {
+		case !ok:
+		case ext == store.RecordExt || ext == store.DrillExt:
+			all = append(all, o)
+		default:
+			files[at] = true
+		}
+	}
+	sort.Slice(all, func(a, b int) bool { return all[a].Name > all[b].Name })
+	for i, o := range all {
+		at, ext, _ := store.Own(j.Job.Name, o.Name)
+		if i < maxRecords || files[at] && ext == store.RecordExt {
 			out = append(out, o)
 		}
 	}
-	sort.Slice(out, func(a, b int) bool { return out[a].Name > out[b].Name })
-	return out[:min(len(out), maxRecords)]
+	return out[:min(len(out), maxRuns)]
 }
 
 func keyOf(j job, o store.Object) recordKey {
