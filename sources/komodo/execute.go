@@ -226,6 +226,9 @@ func (f *follower) find(ctx context.Context, before map[id]bool, cause error) (*
 		}
 		pause(ctx, pollEvery)
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Sprintf("%s, and the time was up before an update of it was found: look at the updates of %s in Komodo before it is tried again", why, f.o.name)
+	}
 	if last != nil {
 		return nil, fmt.Sprintf("%s, and Komodo does not answer (%s): look at the updates of %s in Komodo before it is tried again", why, line(last.Error()), f.o.name)
 	}

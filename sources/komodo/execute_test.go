@@ -239,9 +239,13 @@ func TestConnectionLostWhileFollowing(t *testing.T) {
 func TestUnknownWhenTimeIsUp(t *testing.T) {
 	c := newCore(t, func(o *sim.KomodoOptions) { o.Hold = time.Minute })
 	s := c.source(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	x, err := s.DeployStack(ctx, "nexgate-prod", nil, func(string) {})
+	x, err := s.DeployStack(ctx, "nexgate-prod", nil, func(text string) {
+		if strings.Contains(text, "is update") {
+			cancel()
+		}
+	})
 	if err != nil || x.State != fleet.ExecutionUnknown || len(x.Reasons) != 1 || !strings.Contains(x.Reasons[0], "may still be at work") {
 		t.Errorf("%+v, %v", x, err)
 	}
@@ -348,9 +352,13 @@ func TestOthersUpdateIsNotOurs(t *testing.T) {
 		}
 		panic(http.ErrAbortHandler) // ours never got there
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	x, err := s.DeployStack(ctx, "nexgate-prod", nil, func(string) {})
+	x, err := s.DeployStack(ctx, "nexgate-prod", nil, func(text string) {
+		if strings.Contains(text, "looking for what came of it") {
+			time.AfterFunc(time.Second, cancel)
+		}
+	})
 	if err != nil || x.State != fleet.ExecutionUnknown || x.ID != "" {
 		t.Errorf("%+v, %v", x, err)
 	}

@@ -78,7 +78,7 @@ func FuzzClean(f *testing.F) {
 			return
 		}
 		for _, text := range []string{
-			name + "_token" + sep + value + canary, "  \"" + name + "password\" = \"\"\"\n" + canary + "\n\"\"\"\nnext = 1",
+			name + "_token" + sep + value + canary, "    - " + name + "_TOKEN=" + canary, "      - \"DB_PASSWORD=" + canary + "\"", "export " + name + "_token=" + canary, "  \"" + name + "password\" = \"\"\"\n" + canary + "\n\"\"\"\nnext = 1",
 			name + "_secret: |\n  " + canary + "\nnext: 1", name + "tokens = [\n  '" + canary + "',\n]\n",
 			"[[variable]]\nname = \"" + name + "\"\nvalue = \"" + canary + "\"\n",
 		} {

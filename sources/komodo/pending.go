@@ -92,6 +92,9 @@ func (s *Source) pending(ctx context.Context, v *view, y item[syncItem]) (*fleet
 		}
 	}
 	slices.SortStableFunc(out.Changes, func(a, b fleet.SyncChange) int { return strings.Compare(a.Resource, b.Resource) })
+	if longest := max(len(info.ResourceUpdates), len(info.VariableUpdates), len(info.UserGroupUpdates), len(info.PendingDeploys)); longest > maxPending && out.Problem == "" {
+		out.Problem = fmt.Sprintf("%d changes of one kind are pending, and only %d of a kind are shown here: look at all of them in Komodo", longest, maxPending)
+	}
 	deploys, err := s.deploys(ctx, info.PendingDeploys, v)
 	if err != nil {
 		return nil, err

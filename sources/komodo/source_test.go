@@ -53,7 +53,7 @@ func TestPendingIsSeen(t *testing.T) {
 		}
 		c.estate.push("services/ai/tag.env", "AI_TAG=0.4.2\n")
 		var f fleet.Facts
-		for end := time.Now().Add(5 * time.Second); len(f.Syncs) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(30 * time.Second); len(f.Syncs) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			f = observe(t, s)
 		}
 		if len(f.Syncs) != 1 || len(f.Syncs[0].Deploys) != 1 {
@@ -193,7 +193,7 @@ func TestWatchPokesAndIsRestarted(t *testing.T) {
 		t.Helper()
 		select {
 		case <-pokes:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("no poke: " + what)
 		}
 	}

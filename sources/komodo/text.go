@@ -19,8 +19,8 @@ const (
 var (
 	tags = regexp.MustCompile(`(?i)</?(?:span|b|i|br|div|p|code|pre)(?:\s[^<>]*)?/?>`)
 	ansi = regexp.MustCompile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|[@-Z\\\\-_])")
-	// secretLine is "token = abc", "DB_PASSWORD: abc" and the like in TOML, YAML and env files.
-	secretLine = regexp.MustCompile(`(?i)^(\s*["']?(?:[\w.-]*)(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization|signature|salt|webhook)[\w.-]*["']?\s*[=:]\s*)(\S.*)$`)
+	// secretLine is "token = abc", "DB_PASSWORD: abc", "- DB_PASSWORD=abc" and the like in TOML, YAML and env files.
+	secretLine = regexp.MustCompile(`(?i)^(\s*(?:-\s+|export\s+)*["']?(?:[\w.-]*)(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|authorization|signature|salt|webhook)[\w.-]*["']?\s*[=:]\s*)(\S.*)$`)
 	// secretURL is a password within a URL.
 	secretURL = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@]*):[^\s/@]+@`)
 )
