@@ -33,13 +33,13 @@ func TestRightGuess(t *testing.T) {
 		}
 		select {
 		case <-release:
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 		}
 		return false
 	}
 	began := time.Now()
 	facts, err := newSource(t, f.server.URL, testDeps(), nil).Observe(context.Background())
-	if err != nil || time.Since(began) > 4*time.Second {
+	if err != nil || time.Since(began) > 25*time.Second {
 		t.Fatalf("after %s: %v", time.Since(began), err)
 	}
 	if _, ok := find(facts, fleet.MetricLogErrors, "ai"); !ok || metricQueries(f) != 1 {
