@@ -36,7 +36,11 @@ func backupLine(j *fleet.BackupJob, now time.Time) line {
 	}
 	last, ok := j.LastGood()
 	if !ok {
-		return ln(sp(tok, "never, to "+j.Destination))
+		never := ln(sp(tok, "never, to "+j.Destination))
+		if j.Stale {
+			never = never.put(tokFaint, " · as of "+since(now, j.Seen)+" ago")
+		}
+		return never
 	}
 	out := ln(sp(tok, age(now.Sub(last.Started))+" old"), sp(tokText, ", "+size(float64(last.Size))+", "+string(last.State)))
 	switch {

@@ -3,6 +3,7 @@ package ui
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -76,6 +77,14 @@ func (b *loan) revoke() bool {
 	return b.revoked
 }
 
+// refuse ends a loan that could not begin: the terminal was not to be had.
+func (b *loan) refuse(err error) {
+	if err != nil && b.revoke() {
+		b.err = fmt.Errorf("the terminal cannot be lent: %w", err)
+		close(b.done)
+	}
+}
+
 // Run is the loan, while the program does not draw.
 func (b *loan) Run() error {
 	b.mu.Lock()
@@ -113,6 +122,9 @@ func (l *life) waitLoan(asks <-chan *loan) tea.Cmd {
 
 // lend steps aside for a loan.
 func (m *Model) lend(b *loan) tea.Cmd {
-	over := func(error) tea.Msg { return loanOverMsg{} }
+	over := func(err error) tea.Msg {
+		b.refuse(err)
+		return loanOverMsg{}
+	}
 	return tea.Batch(tea.Exec(b, over), m.life.waitLoan(m.life.lender.asks))
 }
