@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nexgate-hq/nexops/fleet"
 )
 
 // TestDocs compares docs/schema.md with the documents, in both directions: every key is
@@ -134,4 +136,17 @@ func readTables(t *testing.T, path string) map[string]map[string]string {
 		}
 	}
 	return out
+}
+
+// TestDocsNameEveryReason: whoever reads the JSON finds what a code means.
+func TestDocsNameEveryReason(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/schema.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range fleet.ReasonCodes() {
+		if !strings.Contains(string(text), "`"+code+"`") {
+			t.Errorf("docs/schema.md does not say what %s means", code)
+		}
+	}
 }

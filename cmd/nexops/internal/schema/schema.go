@@ -34,6 +34,7 @@ type Status struct {
 	Services    []Service `json:"services"`
 	Changes     []Change  `json:"changes"`
 	Backups     []Backup  `json:"backups"`
+	Holds       []Hold    `json:"holds"`
 }
 
 // Source is the health and age of one source.
@@ -64,6 +65,16 @@ type Host struct {
 	Engine      string     `json:"engine"`
 	CPUs        int        `json:"cpus"`
 	MemoryBytes int64      `json:"memory_bytes"`
+}
+
+// Hold says that the environment, or one service of it, is to be left as it is.
+type Hold struct {
+	Service string     `json:"service"`
+	Owner   string     `json:"owner"`
+	Reason  string     `json:"reason"`
+	Since   *time.Time `json:"since"`
+	Until   *time.Time `json:"until"`
+	Stale   bool       `json:"stale"`
 }
 
 // Service is one row.
@@ -160,7 +171,10 @@ func MakeStatus(snap *fleet.Snapshot) Status {
 		Schema: StatusVersion, At: snap.At.UTC(), Environment: snap.Environment, Verdict: verdict(snap),
 		Sources: make([]Source, 0, len(snap.Sources)), Hosts: make([]Host, 0, len(snap.Hosts)),
 		Services: make([]Service, 0, len(snap.Services)), Changes: changes(snap.Changes),
-		Backups: backups(snap),
+		Backups: backups(snap), Holds: make([]Hold, 0, len(snap.Holds)),
+	}
+	for _, h := range snap.Holds {
+		s.Holds = append(s.Holds, Hold{h.Service, h.Owner, h.Reason, when(h.Since), when(h.Until), h.Stale})
 	}
 	for _, src := range snap.Sources {
 		s.Sources = append(s.Sources, source(src, snap.At))
