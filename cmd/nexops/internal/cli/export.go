@@ -111,6 +111,9 @@ func (a *App) export(e exportFlags) error {
 	if err == nil {
 		err = write(a.Stdout, e.choose(entries, since, until))
 	}
+	if err == nil && len(entries) == maxExport {
+		err = fmt.Errorf("only the newest %d entries were read, and what is older is not among them: the files of the journal have it all", maxExport)
+	}
 	if err != nil {
 		return &ExitError{Code: 1, Err: err}
 	}
