@@ -108,6 +108,13 @@ func (j *Journal) Settle(u Unfinished, now time.Time, console string, state []st
 	return err
 }
 
+// changing reports whether its console died in the middle of a step that changes the world.
+func (u Unfinished) changing() bool {
+	e := u.Last.Event
+	return e != nil && u.Record != nil && (e.Kind == EventStepBegan || e.Kind == EventOutput) &&
+		e.Step >= 0 && e.Step < len(u.Record.Steps) && u.Record.Steps[e.Step].Mutates
+}
+
 // moves are what the plan was to move.
 func (u Unfinished) moves() []Move {
 	if u.Record == nil {
@@ -130,6 +137,14 @@ func (r *Runner) Settle(ctx context.Context, u Unfinished) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timing.Reread)
 	defer cancel()
 	now := r.now(ctx, u.moves())
+	// What the dead console sent may still be at work: it is given as long as after a lost connection.
+	for end := u.Last.At.Add(r.Timing.Settle); u.changing() && !now.reached && ctx.Err() == nil && r.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+		case <-time.After(r.Timing.Look):
+		}
+		now = r.now(ctx, u.moves())
+	}
 	for i, s := range now.states {
 		now.states[i] = r.Redact.Text(plain(s))
 	}

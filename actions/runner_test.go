@@ -608,3 +608,30 @@ func TestSettleSaysWhatIsTrueNow(t *testing.T) {
 		t.Errorf("on record: %+v, %v", list, err)
 	}
 }
+
+// TestSettleWaitsForWhatIsStillAtWork: a console killed in the middle of a change may be followed at once by another, sooner than the host is done.
+func TestSettleWaitsForWhatIsStillAtWork(t *testing.T) {
+	b := newBench(t, func(o *RunnerOptions) { o.Timing.Settle, o.Timing.Reread = 30*time.Second, time.Minute })
+	p := b.plan(Step{Mutates: true})
+	for _, e := range []Entry{
+		{Kind: EntryPlan, Record: planRecord(p, ConfirmType, b.r.Redact)},
+		{Kind: EntryEvent, Event: &EventRecord{Kind: EventStepBegan}},
+	} {
+		e.At, e.Plan, e.Console = time.Now(), p.ID, "bo@desk 7"
+		if _, err := b.j.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left, err := b.j.Unfinished(time.Now())
+	if err != nil || len(left) != 1 {
+		t.Fatalf("unfinished: %+v, %v", left, err)
+	}
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		b.w.set(func(w *world) { w.tag = "0.4.1" })
+	}()
+	states, err := b.r.Settle(context.Background(), left[0])
+	if err != nil || len(states) != 1 || states[0] != "ai on prod-1 runs 0.4.1 now" {
+		t.Errorf("settled too soon: %v, %v", states, err)
+	}
+}
