@@ -21,7 +21,6 @@ type execution struct {
 	// late are logs that are shown only at the end.
 	late  []logEntry
 	atEnd bool
-	quiet bool // the client is not told of the update's id
 }
 
 // log adds one stage to the update.
