@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -175,20 +173,7 @@ func importNginx(ctx context.Context, socket string) error {
 	q := url.Values{"fromSrc": {"-"}, "repo": {nginxImage}, "tag": {nginxTag}, "changes": {
 		"ENV PATH=/usr/sbin:/usr/bin", `ENTRYPOINT ["/usr/sbin/nginx"]`, "EXPOSE 80",
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/images/create?"+q.Encode(), bytes.NewReader(image))
-	if err != nil {
-		return fmt.Errorf("import nginx: %w", err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return fmt.Errorf("import nginx: %w", err)
-	}
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || bytes.Contains(said, []byte(`"errorDetail"`)) {
-		return fmt.Errorf("import nginx: %s: %s", resp.Status, said)
-	}
-	return nil
+	return importImage(ctx, client, bytes.NewReader(image), q)
 }
 
 // nginxFiles is the file system of the image as a tar.

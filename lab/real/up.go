@@ -104,7 +104,7 @@ func Packages() []string {
 
 func preflight() error {
 	var missing []string
-	for _, prog := range []string{"dockerd", "docker", "docker-registry", "iptables", "ip", "sshd", "ssh", "git", "git-shell", "prometheus", "nginx", "nsenter", "unshare", "go"} {
+	for _, prog := range []string{"dockerd", "docker", "docker-registry", "iptables", "ip", "sshd", "ssh", "git", "git-shell", "prometheus", "nginx", databaseBin + "/postgres", "nsenter", "unshare", "go"} {
 		if _, err := exec.LookPath(prog); err != nil {
 			missing = append(missing, prog)
 		}
