@@ -53,7 +53,7 @@ func (p *person) types(text string) {
 
 func (p *person) waits(text string) {
 	p.t.Helper()
-	for range 500 {
+	for range 3000 {
 		if strings.Contains(p.screen(), text) {
 			return
 		}
@@ -152,7 +152,7 @@ func TestInteractTakenAway(t *testing.T) {
 		if !errors.Is(e.err, context.Canceled) || errors.Is(e.err, ErrNotStarted) {
 			t.Errorf("err = %v", e.err)
 		}
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("it took %s", took)
 		}
 		before := p.screen()
@@ -178,7 +178,7 @@ func gone(t *testing.T, screen string) {
 	if pid == 0 {
 		t.Fatalf("no pid in %q", screen)
 	}
-	for range 300 {
+	for range 3000 {
 		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 			return
 		}

@@ -138,7 +138,7 @@ func TestFailedRuns(t *testing.T) {
 
 func TestTheFloorStopsABackup(t *testing.T) {
 	s := newStage(t)
-	s.slow, s.watch = 2*time.Second, 5*time.Millisecond
+	s.slow, s.watch = 30*time.Second, 5*time.Millisecond
 	p, err := New(s.cfg, s.deps()).Plan(t.Context(), s.Latest(), intent(Name))
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestTheFloorStopsABackup(t *testing.T) {
 	if why := strings.Join(end.Reasons, " "); end.Outcome != actions.OutcomeFailed || !strings.Contains(why, "only 100K are left") {
 		t.Errorf("ended %s %v", end.Outcome, end.Reasons)
 	}
-	if time.Since(began) > time.Second {
+	if time.Since(began) > 15*time.Second {
 		t.Errorf("it went on for %s", time.Since(began))
 	}
 	if left := strings.Join(s.files(), " "); strings.Contains(left, ".dump") {
