@@ -29,6 +29,7 @@ type CollectorOptions struct {
 	SourceHosts func(fleet.SourceID) []string // the hosts a source observes; nil: none does
 	Now         func() time.Time              // nil: the clock
 	Log         *slog.Logger                  // nil: silent
+	Redact      func(string) string           // takes secrets out of what people and programs wrote; nil: nothing is taken out
 }
 
 // Collector asks every source on the source's own clock, keeps each one's last whole

@@ -212,6 +212,7 @@ func (f *feed) ask(ctx context.Context) (o observation) {
 		}
 	}()
 	o.facts, o.err = f.src.Observe(ctx)
+	o.facts = discreet(o.facts, f.c.opts.Redact)
 	return o
 }
 
@@ -237,7 +238,11 @@ func (f *feed) succeeded(o observation) {
 // failed keeps the last facts, and says since when there are no newer ones.
 func (f *feed) failed(err error) {
 	now := f.c.opts.Now()
-	text := remote.CleanTo(err.Error(), maxError)
+	text := err.Error()
+	if f.c.opts.Redact != nil {
+		text = f.c.opts.Redact(text)
+	}
+	text = remote.CleanTo(text, maxError)
 	f.mu.Lock()
 	s := &f.rep.Status
 	if s.Error != text {

@@ -80,7 +80,7 @@ func (c *Console) build(o Options) error {
 	}
 	c.Collector = sources.NewCollector(sources.CollectorOptions{
 		Environment: c.Environment, Hosts: c.hosts(), Rules: o.Config.Join.Rules(), Sources: list,
-		SourceHosts: observedHosts(list), Now: o.Now, Log: o.Log,
+		SourceHosts: observedHosts(list), Now: o.Now, Log: o.Log, Redact: c.redact.Text,
 	})
 	if c.Journal, err = actions.OpenJournal(filepath.Join(o.StateDir, "journal")); err != nil {
 		return fmt.Errorf("journal: %w", err)
@@ -297,7 +297,11 @@ func (c *Console) Tail(ctx context.Context, q sources.LogQuery, emit func(fleet.
 	if len(tailers) == 0 {
 		return errors.New("no source of this environment can read logs: configure docker or loki")
 	}
-	if err := sources.TailAll(ctx, tailers, q, emit); err != nil {
+	discreetly := func(line fleet.LogLine) {
+		line.Text = c.redact.Text(line.Text)
+		emit(line)
+	}
+	if err := sources.TailAll(ctx, tailers, q, discreetly); err != nil {
 		return fmt.Errorf("logs of %s: %w", q.Service, err)
 	}
 	return nil
