@@ -21,7 +21,7 @@ func TestStrategiesInTheDemo(t *testing.T) {
 	if out, code := output(t, nexops("--env", "prod", "plan", "deploy", "ai", "--to", "0.4.0")); code != 0 || !strings.Contains(out, "0.4.1 → 0.4.0") {
 		t.Errorf("plan deploy: exit code %d\n%s", code, out)
 	}
-	if out, code := output(t, nexops("--env", "prod", "deploy", "ai", "--yes")); code == 0 || !strings.Contains(out, "to") {
+	if out, code := output(t, nexops("--env", "prod", "deploy", "ai", "--yes")); code == 0 || !strings.Contains(out, "deploy needs --to") {
 		t.Errorf("deploy of nothing: exit code %d\n%s", code, out)
 	}
 }
