@@ -43,7 +43,7 @@ func measure(snap *fleet.Snapshot) extents {
 			e.change = max(e.change, textWidth(lastChange(&s.Changes[0]))+5)
 		}
 	}
-	return extents{min(e.service, 24), min(e.host, 16), min(e.version, 28), min(e.change, 24)}
+	return extents{min(e.service, 24), min(e.host, 16), min(e.version, 28), min(e.change, 19)}
 }
 
 // candidate is a column that may be shown.

@@ -128,6 +128,10 @@ func TestGolden(t *testing.T) {
 			send(m, inspectMsg{m.list.selected, sampleJSON})
 		}},
 		{"help", func(_ *testing.T, m *Model) { keys(m, "?") }},
+		{"sources", func(_ *testing.T, m *Model) {
+			m.snap.Sources[0].Warnings = []string{"services/ai/tag.env: two keys, AI_TAG and TAG: the first is taken\x1b[2J"}
+			keys(m, ":", "s", "o", "u", "r", "c", "e", "s", "enter")
+		}},
 		{"palette", func(_ *testing.T, m *Model) { keys(m, ":", "r", "e") }},
 		{"planning", func(_ *testing.T, m *Model) { keys(m, "R") }},
 		{"confirm", func(t *testing.T, m *Model) {

@@ -213,7 +213,11 @@ func wellForms(forms []line, s fleet.SourceStatus, now time.Time) {
 	} else if l := latency(s.Latency); l != "" {
 		long = long.put(tokDim, " "+l)
 	}
-	for i, form := range []line{long, ln(sp(tokDim, name), sp(tokOK, " ok"))} {
+	short := ln(sp(tokDim, name), sp(tokOK, " ok"))
+	if n := len(s.Warnings); n > 0 { // :sources has them in words
+		long, short = long.put(tokWarn, " ▲"+itoa(n)), ln(sp(tokDim, name), sp(tokWarn, " ▲"+itoa(n)))
+	}
+	for i, form := range []line{long, short} {
 		if len(forms[i]) > 0 {
 			forms[i] = forms[i].put(tokText, "  ")
 		}

@@ -185,6 +185,11 @@ func (m *Model) confirmKey(msg tea.Msg) tea.Cmd {
 // overlayKey gives the key to what stands in front.
 func (m *Model) overlayKey(k tea.KeyPressMsg) tea.Cmd {
 	switch m.view.overlay {
+	case overlaySources:
+		r := m.sourcesRect()
+		if !m.view.help.Update(k, &m.keys, len(m.sourceLines(r.w-4, m.o.Now())), r.h-2) {
+			m.view.overlay = overlayNone
+		}
 	case overlayHelp:
 		r := m.helpRect()
 		if !m.view.help.Update(k, &m.keys, len(m.helpLines(r.w-4)), r.h-2) {

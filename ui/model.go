@@ -32,6 +32,7 @@ type overlay uint8
 const (
 	overlayNone overlay = iota
 	overlayHelp
+	overlaySources
 	overlayPalette
 	overlayQuit
 )

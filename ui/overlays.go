@@ -24,13 +24,10 @@ func (m *Model) overlays(frame []line) {
 	switch m.view.overlay {
 	case overlayHelp:
 		r := m.helpRect()
-		lines := m.helpLines(r.w - 4)
-		body := m.view.help.window(lines, r.h-2)
-		status := ln(sp(tokDim, "any other key closes"))
-		if below := len(lines) - m.view.help.top - len(body); below > 0 {
-			status = ln(bold(tokWarn, "↓ "+itoa(below)+" more"), sp(tokDim, "  any other key closes"))
-		}
-		over(frame, r, boxed(ln(bold(tokTitle, "keys")), status, body, r, tokFocus, false), m.w)
+		m.scrolled(frame, r, "keys", m.helpLines(r.w-4))
+	case overlaySources:
+		r := m.sourcesRect()
+		m.scrolled(frame, r, "sources", m.sourceLines(r.w-4, m.o.Now()))
 	case overlayPalette:
 		r := rect{max((m.w-72)/2, 1), min(2, m.h/6), min(72, m.w-2), min(16, m.h-4)}
 		body := m.view.palette.View(r.w-4, r.h-2)
@@ -46,6 +43,16 @@ func (m *Model) overlays(frame []line) {
 		over(frame, r, boxed(ln(bold(tokTitle, "quit?")), nil, body, r, tokWarn, false), m.w)
 	case overlayNone:
 	}
+}
+
+// scrolled is a box of lines that may be longer than it.
+func (m *Model) scrolled(frame []line, r rect, title string, lines []line) {
+	body := m.view.help.window(lines, r.h-2)
+	status := ln(sp(tokDim, "any other key closes"))
+	if below := len(lines) - m.view.help.top - len(body); below > 0 {
+		status = ln(bold(tokWarn, "↓ "+itoa(below)+" more"), sp(tokDim, "  any other key closes"))
+	}
+	over(frame, r, boxed(ln(bold(tokTitle, title)), status, body, r, tokFocus, false), m.w)
 }
 
 func (m *Model) running() string {

@@ -147,6 +147,10 @@ func (m *Model) commands() []command {
 			m.o.Poke()
 			return nil
 		}},
+		command{name: "sources", help: "how each of them is doing, and what it could not understand", do: func(m *Model) tea.Cmd {
+			m.view.overlay, m.view.help.top = overlaySources, 0
+			return nil
+		}},
 		command{name: "help", help: "every key", do: func(m *Model) tea.Cmd {
 			m.view.overlay = overlayHelp
 			return nil

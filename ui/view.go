@@ -246,7 +246,11 @@ func (m *Model) hints() []line {
 			continue // the help has it, and why
 		}
 		if o.offer.Enabled && !busy {
-			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+m.offerBrief(o, m.list.service())+"  ")))
+			what := o.spec.Title
+			if i == 0 {
+				what = m.offerBrief(o, m.list.service())
+			}
+			out = append(out, ln(bold(tokKey, o.spec.Key), sp(tokDim, " "+what+"  ")))
 			continue
 		}
 		out = append(out, ln(sp(tokFaint, o.spec.Key+" "+o.spec.Title+"  ")))

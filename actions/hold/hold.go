@@ -65,7 +65,7 @@ func New(cfg Config, deps Deps) actions.Action {
 // Spec describes the action.
 func (a *action) Spec() actions.Spec {
 	return actions.Spec{
-		Name: Name, Key: "H", Title: "hold", Risk: actions.RiskLow, Scope: actions.ScopeEnvironment,
+		Name: Name, Key: "H", Title: "hold", Risk: actions.RiskLow, Scope: actions.ScopeEnvironment, Quiet: true,
 		Help: "Says on every row that the environment, or one service, is to be left as it is: by whom, until when and why.",
 		Args: []actions.Arg{{Name: ArgFor, Help: `how long and why, "2h migration of orders"; "ai: 2h load test" is one service alone; "release" ends it`, Required: true}},
 	}

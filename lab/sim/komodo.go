@@ -17,7 +17,7 @@ import (
 	"github.com/nexgate-hq/nexops/remote"
 )
 
-// What stands in for Komodo's own, for those who put it before another estate.
+// Komodo and what belongs to it, for those who put it before another estate.
 type (
 	Komodo          = komodo.Server
 	KomodoOptions   = komodo.Options

@@ -199,6 +199,19 @@ func (s *Server) minute(name part, st *stream, m *metricExpr, from, now time.Tim
 
 // rows evaluates the expression over the samples of its range.
 func (m *metricExpr) rows(found []*series, g grid) []row {
+	out := m.plain(found, g)
+	if m.factor != 0 {
+		for _, r := range out {
+			for i := range r.values {
+				r.values[i] *= m.factor
+			}
+		}
+	}
+	return out
+}
+
+// plain is the expression without its factor.
+func (m *metricExpr) plain(found []*series, g grid) []row {
 	if m.inner == nil {
 		out := make([]row, len(found))
 		for i, one := range found {

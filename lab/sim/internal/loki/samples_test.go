@@ -89,7 +89,7 @@ func TestAsLokisEngine(t *testing.T) {
 		`sum(count_over_time({env="prod"} |= "ERROR" [1m]))`, `sum by (compose_service, env) (count_over_time({env="prod"} |~ "(?i)error" [1m]))`,
 		`sum(rate({env="prod"}[1m])) by (source)`, `avg without (source) (count_over_time({env="prod"}[1m]))`, `max by (env) (sum by (env, compose_service) (rate({env="prod"}[1m])))`,
 		`min by (detected_level) (count_over_time({env="prod"} | json [1m]))`, `count(count_over_time({env="prod"}[1m]))`,
-		`sum by (level) (count_over_time({env="prod"} | json | __error__="" [1m]))`, `sum by (level) (count_over_time({env="prod", compose_service!="service-postgres"} | json [1m]))`, `{env=""}`, `{env="prod"`, `{env="prod"} |= `, `sum(count_over_time({env="prod"}))`, `topp(1)`, `{}`,
+		`sum by (level) (count_over_time({env="prod"} | json | __error__="" [1m]))`, `sum by (level) (count_over_time({env="prod", compose_service!="service-postgres"} | json [1m]))`, `sum by (env) (count_over_time({env="prod"} [20s])) * 3`, `rate({env="prod"}[1m]) / 4`, `rate({env="prod"}[1m]) * x`, `{env=""}`, `{env="prod"`, `{env="prod"} |= `, `sum(count_over_time({env="prod"}))`, `topp(1)`, `{}`,
 	} {
 		from := now.Add(-10 * time.Minute)
 		want, wantErr := reference(t, engine, query, from, now, 30*time.Second)
