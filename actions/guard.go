@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,11 +154,7 @@ func (g *Guard) holds(snap *fleet.Snapshot, p *Plan) []Check {
 	var out []Check
 	for i := range snap.Holds {
 		h := snap.Holds[i]
-		touched := h.Service == ""
-		for _, key := range p.services() {
-			touched = touched || key.Name == h.Service
-		}
-		if !touched {
+		if !p.touchedBy(&h) {
 			continue
 		}
 		c := Check{Name: "hold", State: CheckWarn, Detail: oneLine(h.Words(snap.At))}
@@ -165,6 +162,29 @@ func (g *Guard) holds(snap *fleet.Snapshot, p *Plan) []Check {
 			c.Claim = &Claim{Against: &h}
 		}
 		out = append(out, c)
+	}
+	return out
+}
+
+// touchedBy reports whether a hold is on something that the plan is about.
+func (p *Plan) touchedBy(h *fleet.Hold) bool {
+	return h.Service == "" || slices.ContainsFunc(p.services(), func(key fleet.ServiceKey) bool { return key.Name == h.Service })
+}
+
+// against reports whether it is known that the plan goes against a hold.
+func (p *Plan) against(h *fleet.Hold) bool {
+	return slices.ContainsFunc(p.Checks, func(c Check) bool {
+		return c.Claim != nil && c.Claim.Against != nil && c.Claim.Against.Service == h.Service && c.Claim.Against.Owner == h.Owner
+	})
+}
+
+// heldSince tells, one sentence each, which holds of others are in the way of a part of the plan that the plan does not know of.
+func (p *Plan) heldSince(part *Plan, snap *fleet.Snapshot, who string) []string {
+	var out []string
+	for i := range snap.Holds {
+		if h := &snap.Holds[i]; h.Owner != who && !h.Over(snap.At) && part.touchedBy(h) && !p.against(h) {
+			out = append(out, oneLine(h.Words(snap.At))+", which was not so when the plan was made")
+		}
 	}
 	return out
 }

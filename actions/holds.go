@@ -120,19 +120,40 @@ func (h *Holds) Put(ctx context.Context, host string, req HoldRequest) error {
 		return unsure(err)
 	}
 	made, err := f.mkdir(ctx, f.path())
-	if err == nil {
+	if err == nil && made {
 		err = f.guard(ctx, f.path())
 	}
-	if err == nil && !made {
-		err = h.mayReplace(ctx, f, req)
-	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case made:
 		err = f.rewrite(ctx)
+	default:
+		err = h.replace(ctx, f, req)
 	}
 	if err != nil && made && ctx.Err() == nil {
 		err = errors.Join(err, f.remove(ctx, f.path()))
 	}
 	return unsure(err)
+}
+
+// replace writes over the hold that is there, when it may. Only who makes the folder beside it does: that folder tells who
+// we are, so that nothing is written into one that somebody else has put there, and of two one wins.
+func (h *Holds) replace(ctx context.Context, f *lockFolder, req HoldRequest) error {
+	mine, err := f.mkdir(ctx, f.mutex())
+	if err != nil {
+		return err
+	}
+	if !mine {
+		return saidError(fmt.Sprintf("on %s another console is changing the hold %s: if none is, remove %s by hand", f.host.Name(), f.path(), f.mutex()))
+	}
+	err = f.guard(ctx, f.mutex(), f.path())
+	if err == nil {
+		err = h.mayReplace(ctx, f, req)
+	}
+	if err == nil {
+		err = f.rewrite(ctx)
+	}
+	return errors.Join(err, f.remove(ctx, f.mutex()))
 }
 
 // mayReplace reports why the hold that is there is not to be written over.

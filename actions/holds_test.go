@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -76,6 +77,47 @@ func TestHoldIsOverByTheHostsClock(t *testing.T) {
 	}
 	if got, err := h.Check(ctx, "prod-1", "prod", ""); err != nil || got == nil || !got.Until.IsZero() {
 		t.Errorf("a hold until cleared: %+v, %v", got, err)
+	}
+}
+
+// A folder in the place of a hold that nobody knows who has put there is not written into: a link in it could lead anywhere.
+func TestAHoldIsNotWrittenIntoALink(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "locks")
+	victim := t.TempDir()
+	if err := errors.Join(os.MkdirAll(dir, 0o750), os.Symlink(victim, filepath.Join(dir, "hold+prod"))); err != nil {
+		t.Fatal(err)
+	}
+	h := NewHolds(LockConfig{Dir: dir}, localHosts)
+	err := h.Put(context.Background(), "prod-1", HoldRequest{Environment: "prod", Owner: "ana", For: time.Hour})
+	if err == nil || !strings.Contains(err.Error(), "not ours") || errors.Is(err, ErrUnknown) {
+		t.Errorf("put: %v", err)
+	}
+	if left := entries(t, victim); len(left) != 0 {
+		t.Errorf("written: %v", left)
+	}
+	if left := entries(t, dir); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Of two consoles that change one hold at once one wins, and the other says so.
+func TestAHoldIsChangedByOneAtATime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "locks")
+	ctx := context.Background()
+	h := NewHolds(LockConfig{Dir: dir}, localHosts)
+	req := HoldRequest{Environment: "prod", Owner: "ana", For: time.Hour}
+	if err := h.Put(ctx, "prod-1", req); err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(dir, "hold+prod.takeover")
+	if err := os.Mkdir(other, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Put(ctx, "prod-1", req); err == nil || !strings.Contains(err.Error(), "another console is changing the hold") || errors.Is(err, ErrUnknown) {
+		t.Errorf("put: %v", err)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Errorf("the other's folder: %v", err)
 	}
 }
 

@@ -48,7 +48,7 @@ func (f *lockFolder) guard(ctx context.Context, made string, own ...string) erro
 	}
 	for i, path := range own {
 		if s := states[i+2]; s.mode&modeType != modeFolder || s.uid != me {
-			return f.unsafe(path, "has expired but is not ours to take over: it belongs to user "+s.uid+": when nothing runs any more, remove it by hand")
+			return f.unsafe(path, "is not ours to take over: it belongs to user "+s.uid+": when nothing stands behind it any more, remove it by hand")
 		}
 	}
 	return nil

@@ -137,6 +137,8 @@ func nameRules() []nameRule {
 		// https://hooks.slack.com/services/T/B/abc
 		{regexp.MustCompile(`(?i)(hooks\.slack\.com/(?:services|workflows)/)[^\s"'<>]+`), "${1}" + Redacted},
 		{regexp.MustCompile(secretShape), Redacted},
+		// ["--password", "abc"]
+		{regexp.MustCompile(`(?i)("--?[\w-]*` + secretName + `"\s*,\s*)"(?:[^"\\]|\\.)*"`), `${1}"` + Redacted + `"`},
 		// --password abc
 		{regexp.MustCompile(`(?i)(--?[\w-]*` + secretName + `\s+)([^\s\[-]\S*)`), "${1}" + Redacted},
 	}

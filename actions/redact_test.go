@@ -22,6 +22,8 @@ func TestRedactor(t *testing.T) {
 		{"pull ssh://git@git.example/x", "pull ssh://git@git.example/x"},
 		{"Authorization: Bearer abcdefgh.ijkl", "Authorization: [redacted] [redacted]"},
 		{"curl --token s3cr3t host", "curl --token [redacted] host"},
+		{`exec ["psql","--password","s3\"cr3t","-c","select 1"]`, `exec ["psql","--password","[redacted]","-c","select 1"]`},
+		{`["tool", "--tokens", "all", "--user", "ana"]`, `["tool", "--tokens", "all", "--user", "ana"]`},
 		{"the tokenizer is faster", "the tokenizer is faster"},
 		{"SECRET_KEY_BASE=s3cr3t next", "SECRET_KEY_BASE=[redacted] next"},
 		{"vault secret_id: 1234-5678", "vault secret_id: [redacted]"},

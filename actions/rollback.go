@@ -120,7 +120,7 @@ func (r *Runner) beginRollback(planning, running context.Context, p *Plan, n *Ne
 		r.World.Poke()
 		snap := r.World.Latest()
 		if newFacts(snap, p.LockHosts, since) {
-			plan, events, err := r.tryRollback(ctx, running, snap, in)
+			plan, events, err := r.tryRollback(ctx, running, snap, in, p)
 			var refusal *Refusal
 			switch {
 			case err == nil:
@@ -150,7 +150,7 @@ func newFacts(snap *fleet.Snapshot, hosts []string, since time.Time) bool {
 	return true
 }
 
-func (r *Runner) tryRollback(planning, running context.Context, snap *fleet.Snapshot, in Intent) (*Plan, <-chan Event, error) {
+func (r *Runner) tryRollback(planning, running context.Context, snap *fleet.Snapshot, in Intent, first *Plan) (*Plan, <-chan Event, error) {
 	plan, err := r.Planner(planning, snap, in)
 	if err != nil {
 		return nil, nil, err
@@ -159,7 +159,7 @@ func (r *Runner) tryRollback(planning, running context.Context, snap *fleet.Snap
 	if ok, reason := plan.Runnable(); !ok {
 		return nil, nil, refuse(RefusedPreflight, reason)
 	}
-	if err := r.allowed(plan); err != nil {
+	if err := r.allowed(plan, first); err != nil {
 		return nil, nil, err
 	}
 	events, err := r.start(running, plan, ConfirmPolicy)

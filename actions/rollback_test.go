@@ -138,6 +138,16 @@ func TestRollbackThatCannotBegin(t *testing.T) {
 				return &Plan{Checks: []Check{{Name: "disk", State: CheckFail, Detail: "full"}}}, nil
 			}
 		}, "disk: full"},
+		{"somebody holds it since", func(_ *bench, o *RunnerOptions) {
+			inner := o.Planner
+			o.Planner = func(ctx context.Context, s *fleet.Snapshot, in Intent) (*Plan, error) {
+				p, err := inner(ctx, s, in)
+				p.Checks = append(p.Checks, Check{
+					Name: "hold", State: CheckWarn, Detail: "held by bo@desk: migration", Claim: &Claim{Against: &fleet.Hold{Owner: "bo@desk"}},
+				})
+				return p, err
+			}
+		}, "only a person may confirm: held by bo@desk"},
 		{"what is planned may not be done", func(_ *bench, o *RunnerOptions) {
 			inner := o.Planner
 			o.Planner = func(ctx context.Context, s *fleet.Snapshot, in Intent) (*Plan, error) {

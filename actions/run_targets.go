@@ -38,7 +38,7 @@ func (x *run) targets(ctx context.Context) verdict {
 func (x *run) target(ctx context.Context, i int) verdict {
 	if i > 0 {
 		snap := x.r.World.Latest()
-		if moved := Moved(x.at.Plan, snap); len(moved) > 0 {
+		if moved := append(Moved(x.at.Plan, snap), x.p.heldSince(x.at.Plan, snap, x.r.Who)...); len(moved) > 0 {
 			return x.untouched(OutcomeFailed, "the estate has moved since the plan was made: "+strings.Join(moved, "; "))
 		}
 		for _, key := range x.at.services() {

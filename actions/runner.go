@@ -185,13 +185,18 @@ func (r *Runner) check(p *Plan, c Confirmation) error {
 	return r.checkFresh(p)
 }
 
-// allowed is check for what the policy itself has confirmed.
-func (r *Runner) allowed(p *Plan) error {
+// allowed is check for what the policy itself has confirmed: to take back a plan that a person has.
+func (r *Runner) allowed(p, first *Plan) error {
 	if err := r.possible(p); err != nil {
 		return err
 	}
 	if len(p.takeOver()) > 0 {
 		return refuse(RefusedConfirmation, "it would take over a lock, which only a person may confirm")
+	}
+	for _, c := range p.Checks {
+		if c.Claim != nil && c.Claim.Against != nil && !first.against(c.Claim.Against) {
+			return refuse(RefusedConfirmation, "it would go against a hold, which only a person may confirm: "+c.Detail)
+		}
 	}
 	return r.checkFresh(p)
 }
@@ -221,7 +226,7 @@ func (r *Runner) checkFresh(p *Plan) error {
 		return refuse(RefusedOld, fmt.Sprintf("the plan is %s old, %s are allowed: make it again", fleet.Ago(age), fleet.Ago(r.Timing.PlanAge)))
 	}
 	snap := r.World.Latest()
-	if moved := Moved(p, snap); len(moved) > 0 {
+	if moved := append(Moved(p, snap), p.heldSince(p, snap, r.Who)...); len(moved) > 0 {
 		return &Refusal{
 			Code: RefusedMoved, Moved: moved,
 			Text: "the estate has moved since the plan was made: " + strings.Join(moved, "; ") + ": make the plan again",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,8 +16,9 @@ import (
 
 // trio is an estate of three services whose tags an action moves.
 type trio struct {
-	mu   sync.Mutex
-	tags map[string]string
+	mu    sync.Mutex
+	tags  map[string]string
+	holds []fleet.Hold
 }
 
 func (w *trio) Poke() {}
@@ -27,12 +29,18 @@ func (w *trio) set(name, tag string) {
 	w.tags[name] = tag
 }
 
+func (w *trio) hold(h fleet.Hold) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holds = append(w.holds, h)
+}
+
 func (w *trio) Latest() *fleet.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
 	snap := &fleet.Snapshot{
-		Seq: 1, At: now, Environment: "prod", Hosts: []fleet.Host{{Name: "prod-1", Up: true}},
+		Seq: 1, At: now, Environment: "prod", Holds: slices.Clone(w.holds), Hosts: []fleet.Host{{Name: "prod-1", Up: true}},
 		Sources: []fleet.SourceStatus{{ID: "docker/prod-1", Hosts: []string{"prod-1"}, State: fleet.SourceOK, LastSuccess: now}},
 	}
 	for name, tag := range w.tags {
@@ -211,6 +219,36 @@ func TestWhatIsNotGoodStopsThoseAfterIt(t *testing.T) {
 				t.Errorf("did %s", got)
 			}
 		})
+	}
+}
+
+// A hold that somebody lays after the plan was made stops it before the first target, and before every other.
+func TestAHoldLaidSinceThePlan(t *testing.T) {
+	bo, own := fleet.Hold{Environment: "prod", Owner: "bo@desk", Reason: "migration"}, fleet.Hold{Environment: "prod", Owner: "ana@laptop"}
+	typed := Confirmation{Typed: "api,postgres,web@prod"}
+	b := newSeveral(t)
+	p := b.plan("web", "postgres", "api")
+	b.m.w.hold(bo)
+	var refusal *Refusal
+	if _, err := b.r.Run(t.Context(), p, typed); !errors.As(err, &refusal) || refusal.Code != RefusedMoved || !strings.Contains(err.Error(), "bo@desk") {
+		t.Errorf("run: %v", err)
+	}
+	if end := b.end(b.plan("web", "postgres", "api"), typed); end.Outcome != OutcomeGood {
+		t.Errorf("confirmed against the hold: %s %q", end.Outcome, end.Reasons)
+	}
+	b = newSeveral(t)
+	p = b.plan("web", "postgres", "api")
+	b.m.w.hold(own)
+	web := bo
+	web.Service = "web"
+	b.m.during = func(name string) {
+		if name == "api" {
+			b.m.w.hold(web)
+		}
+	}
+	end := b.end(p, typed)
+	if got := strings.Join(b.m.did, ", "); end.Outcome != OutcomeFailed || got != "postgres 2, api 2" || !strings.Contains(end.Reasons[2], "web: failed: nothing was done") {
+		t.Errorf("did %s, ended %s: %q", got, end.Outcome, end.Reasons)
 	}
 }
 

@@ -306,6 +306,24 @@ func TestDrillDropsItsDatabaseWhateverHappens(t *testing.T) {
 	}
 }
 
+// The names of a job may begin with the name of another one, whose drill may be at work.
+func TestADrillDropsNoOtherJobsDatabase(t *testing.T) {
+	s := newStage(t)
+	s.keep("dump", 24*time.Hour, s.dump)
+	others := []string{throwAway("ai-db-media", time.Now()), prefixOf("ai-db") + "notes", prefixOf("ai-db") + "20200101000000x"}
+	for _, name := range others {
+		s.databases[name] = true
+	}
+	if _, end := s.run(NewDrill(DefaultDrillConfig(), s.cfg, s.deps())); end.Outcome != actions.OutcomeGood {
+		t.Errorf("ended %s %v", end.Outcome, end.Reasons)
+	}
+	for _, name := range others {
+		if !s.databases[name] {
+			t.Errorf("%s was dropped", name)
+		}
+	}
+}
+
 func TestTwoBackupsAtOnce(t *testing.T) {
 	s := newStage(t)
 	a := New(s.cfg, s.deps())

@@ -150,8 +150,18 @@ func prefixOf(job string) string {
 	return "nexops_drill_" + clean[:min(len(clean), longest)] + "_"
 }
 
+// ownDrill reports whether a database is a throw-away one of a job. The names of job "ai" also begin those of "ai-media", whose
+// drill may be at work.
+func ownDrill(job, database string) bool {
+	stamp, ok := strings.CutPrefix(database, prefixOf(job))
+	_, err := time.Parse(drillStamp, stamp)
+	return ok && err == nil
+}
+
+const drillStamp = "20060102150405"
+
 func throwAway(job string, at time.Time) string {
-	return prefixOf(job) + at.UTC().Format("20060102150405")
+	return prefixOf(job) + at.UTC().Format(drillStamp)
 }
 
 // countSQL counts what is there: in the throw-away database each row, in the live one what the statistics say.
@@ -243,7 +253,7 @@ func (r *rehearsal) checkServer(ctx context.Context) {
 		return
 	}
 	for _, name := range strings.Fields(out) {
-		if strings.HasPrefix(name, prefixOf(r.work.name)) && argument.MatchString(name) {
+		if ownDrill(r.work.name, name) {
 			r.left = append(r.left, name)
 		}
 	}

@@ -108,6 +108,9 @@ func outdated(job string, list []store.Object, verified map[string]bool, newest 
 	gone := map[string]bool{}
 	var out []string
 	for _, c := range surplus(copies, keep, zone) {
+		if c.name == newest.name {
+			continue // whatever the clocks say: what was made just now is never what goes
+		}
 		out = append(out, c.name)
 		gone[c.at.Format(store.Stamp)] = true
 	}

@@ -110,6 +110,16 @@ func TestRetentionDayByDay(t *testing.T) {
 	}
 }
 
+// A console whose clock is behind makes a backup that is older than those that are there. It stays all the same.
+func TestTheNewBackupIsNeverRemoved(t *testing.T) {
+	list := copies("2026-02-01T02:00", "2026-02-01T03:00")
+	newest := copyOf{name: store.FileName("ai-db", list[0].at, "dump"), at: list[0].at, verified: true}
+	later := store.Object{Name: store.FileName("ai-db", list[1].at, "dump"), Size: 1}
+	if got := outdated("ai-db", []store.Object{later}, map[string]bool{later.Name: true}, newest, Keep{Daily: 1}, time.UTC); len(got) != 0 {
+		t.Errorf("goes %q", got)
+	}
+}
+
 func TestOutdated(t *testing.T) {
 	now := copies("2026-02-01T02:00")[0].at
 	newest := copyOf{name: store.FileName("ai-db", now, "dump"), at: now, verified: true}

@@ -122,7 +122,7 @@ func (w *work) survey(ctx context.Context) (broken []store.Call, names, gone []s
 		return nil, nil, nil
 	}
 	w.list = list
-	if broken, names, err = w.place.Broken(ctx, w.name+"-"); err != nil {
+	if broken, names, err = w.place.Broken(ctx, w.name); err != nil {
 		w.check(actions.CheckFail, "destination", "%v", err)
 		return nil, nil, nil
 	}

@@ -335,11 +335,20 @@ func (r *Repo) Push(ctx context.Context, commit, base string, out func(stream, l
 	case now == commit:
 		out("stderr", "the push was cut off, but the infra repo has the commit")
 		return nil
+	case r.has(rctx, commit, now):
+		out("stderr", "the push was cut off, but the infra repo has the commit, and others on top of it: "+r.Tell(rctx, now))
+		return nil
 	case now != base:
 		return fmt.Errorf("not pushed, somebody was faster: %s is at %s now: make the plan again", r.Branch, r.Tell(rctx, now))
 	default:
 		return fmt.Errorf("not pushed: %w", err)
 	}
+}
+
+// has reports whether a commit is known to be on the way to another one.
+func (r *Repo) has(ctx context.Context, ancestor, commit string) bool {
+	ok, err := r.Contains(ctx, ancestor, commit)
+	return err == nil && ok
 }
 
 // Tell says who made a commit and what it is: "8f3c1e2 by ana: ai: faster tokenizer".

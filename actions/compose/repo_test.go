@@ -126,6 +126,32 @@ func TestAPushOntoABranchThatWasTakenBack(t *testing.T) {
 	}
 }
 
+// A push whose answer is lost, and on top of which somebody pushes before it is read again, has been made.
+func TestAPushThatSomebodyHasBuiltOn(t *testing.T) {
+	url, run := origin(t)
+	r := opened(t, url)
+	first := fetched(t, r)
+	second := bump(t, r, first, "0.4.3", "ana")
+	if err := r.Push(t.Context(), second, first, func(string, string) {}); err != nil {
+		t.Fatal(err)
+	}
+	third := bump(t, r, fetched(t, r), "0.4.4", "ben")
+	if err := r.Push(t.Context(), third, second, func(string, string) {}); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	// The remote refuses it, as it would what it has already: what the branch holds decides.
+	if err := r.Push(t.Context(), second, first, func(_, l string) { said = append(said, l) }); err != nil {
+		t.Errorf("it is said not to be there: %v", err)
+	}
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "others on top of it") || !strings.Contains(all, "by ben") {
+		t.Errorf("said %s", all)
+	}
+	if at := run(url, "rev-parse", "refs/heads/master"); at != third {
+		t.Errorf("master is at %s", at)
+	}
+}
+
 func TestPushedBy(t *testing.T) {
 	url, _ := origin(t)
 	r := opened(t, url)

@@ -19,6 +19,9 @@ var (
 	digestGrammar = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
+// IsTag reports whether a word from outside may stand for a tag: in argv it can never be taken for an option.
+func IsTag(word string) bool { return tagGrammar.MatchString(word) }
+
 // assignment is where one KEY=VALUE stands in a file.
 type assignment struct {
 	from, to int // of the value, without its quotes

@@ -25,6 +25,9 @@ const (
 // containers' labels and end in paths and argv.
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
+// IsName reports whether a word of a label may stand for a service or project: in argv it can never be taken for an option.
+func IsName(word string) bool { return namePattern.MatchString(word) }
+
 // imagePattern is what the repository of an image may be called: it stands in argv.
 var imagePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
 

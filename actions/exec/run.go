@@ -71,7 +71,7 @@ func (s *session) join(ctx context.Context, t actions.Terminal, argv []string) (
 	}
 	code, joined := -1, false
 	title := fmt.Sprintf("── nexops: %s of %s on %s: exit or ctrl-d leaves it; what is typed and shown is not on record ──",
-		remote.Clean(s.in.Name), s.key, s.in.Host)
+		remote.Clean(s.in.Name), remote.Clean(s.key.String()), remote.Clean(s.in.Host))
 	err := t.Borrow(ctx, title, func(ctx context.Context, tty actions.TTY) error {
 		var err error
 		joined = true

@@ -89,6 +89,17 @@ func render(t *template.Template, m Message) (string, error) {
 	return b.String(), nil
 }
 
+// redacted is the message without what has become known as a secret since it was put on record.
+func (m Message) redacted(r *actions.Redactor) Message {
+	m.Title, m.Who, m.Why = r.Text(m.Title), r.Text(m.Who), r.Text(m.Why)
+	reasons := make([]string, 0, len(m.Reasons))
+	for _, reason := range m.Reasons {
+		reasons = append(reasons, r.Text(reason))
+	}
+	m.Reasons = reasons
+	return m
+}
+
 // item is one entry with what its plan was.
 type item struct {
 	entry      actions.Entry

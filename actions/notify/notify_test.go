@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -265,6 +266,27 @@ func TestFaults(t *testing.T) {
 				t.Errorf("called %d times", n)
 			}
 		})
+	}
+}
+
+// TestASecretAddressIsNotRepeated: a server says what path it does not know, without the rest of the address.
+func TestASecretAddressIsNotRepeated(t *testing.T) {
+	in := newInbox(t, func(n int, w http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, "Cannot POST "+r.URL.Path+" of "+path.Base(r.URL.Path))
+		}
+	})
+	p := newPost(t, Config{To: []Target{{
+		Name: "slack", Kind: KindSlack, SecretURL: remote.Secret("env:" + in.URL + "/services/T0/B0/CANARY?x=1"),
+	}}}, JournalConfig{})
+	p.start()
+	p.act("prod", "p1", actions.OutcomeGood)
+	p.await("the refusal", func() bool { return len(p.n.Troubles()) > 0 })
+	said := strings.Join(p.n.Troubles(), "\n")
+	p.n.Close()
+	if all := said + p.logged(); !strings.Contains(said, "404 Not Found: Cannot POST [redacted] of [redacted]") || strings.Contains(all, canary) {
+		t.Errorf("said %s", all)
 	}
 }
 

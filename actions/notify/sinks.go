@@ -11,6 +11,7 @@ import (
 	"strings"
 	"text/template"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/nexgate-hq/nexops/actions"
@@ -65,11 +66,12 @@ func (c *chat) request(ctx context.Context, reach remote.Reach, redact *actions.
 	if !ok || !c.wants(m) {
 		return request{}, false, nil
 	}
+	m = m.redacted(redact)
 	text, err := render(c.text, m)
 	if err != nil {
 		return request{}, false, &refused{err.Error()}
 	}
-	r, err := c.to(ctx, reach)
+	r, err := c.to(ctx, reach, redact)
 	if err != nil {
 		return request{}, false, err
 	}
@@ -90,7 +92,7 @@ func (c *chat) request(ctx context.Context, reach remote.Reach, redact *actions.
 }
 
 // to is where the target is. Its secrets are read for each call: they may have been renewed.
-func (c *chat) to(ctx context.Context, reach remote.Reach) (request, error) {
+func (c *chat) to(ctx context.Context, reach remote.Reach, redact *actions.Redactor) (request, error) {
 	r := request{to: c.Endpoint, header: http.Header{}}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		value, err := reach.ReachSecret(ctx, c.Headers[name])
@@ -119,8 +121,23 @@ func (c *chat) to(ctx context.Context, reach remote.Reach) (request, error) {
 			return r, &refused{"secret_url: " + err.Error()}
 		}
 		r.to.URL, r.path = base, strings.TrimPrefix(strings.TrimSpace(address), base)
+		// Servers name the path they do not know, without the host, and what is known by now is only the whole.
+		redact.Learn(secretParts(r.path)...)
 	}
 	return r, nil
+}
+
+// secretParts are what of a secret address may be said without the rest: the path, and each part of it that looks like no word.
+func secretParts(path string) []string {
+	before, _, _ := strings.Cut(path, "?")
+	out := []string{path, before}
+	for _, part := range strings.FieldsFunc(path, func(r rune) bool { return strings.ContainsRune("/?&=#", r) }) {
+		const noWord = 12
+		if len(part) >= noWord && strings.ContainsFunc(part, func(r rune) bool { return unicode.IsDigit(r) || unicode.IsUpper(r) }) {
+			out = append(out, part)
+		}
+	}
+	return out
 }
 
 // cut bounds a text for a chat.
@@ -200,7 +217,7 @@ func (g *Grafana) request(_ context.Context, _ remote.Reach, redact *actions.Red
 	for _, reason := range m.Reasons {
 		text += "\n" + reason
 	}
-	body := map[string]any{"time": began.UnixMilli(), "timeEnd": m.At.UnixMilli(), "tags": tags, "text": redact.Text(cut(text, 8000))}
+	body := map[string]any{"time": began.UnixMilli(), "timeEnd": m.At.UnixMilli(), "tags": tags, "text": cut(redact.Text(text), 8000)}
 	if g.Dashboard != "" {
 		body["dashboardUID"] = g.Dashboard
 	}

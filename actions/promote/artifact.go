@@ -14,6 +14,8 @@ import (
 )
 
 var (
+	// namePattern is what a service may be called: the name ends in paths, branches and argv.
+	namePattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$`)
 	idPattern    = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 	imagePattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 	tagPattern   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)

@@ -86,6 +86,8 @@ func (a *action) find(snap *fleet.Snapshot, targets []fleet.Ref) (*fleet.Service
 		return nil, fmt.Errorf("there is no service %s", targets[0].Service)
 	case svc.Key.Environment != a.cfg.To:
 		return nil, fmt.Errorf("it is promoted to %s: open that environment (to in [actions.promote])", a.cfg.To)
+	case !namePattern.MatchString(svc.Key.Name):
+		return nil, fmt.Errorf("%q cannot be part of a path or branch", remote.Clean(svc.Key.Name))
 	case svc.Stale || svc.Seen.IsZero():
 		return nil, errors.New("its hosts cannot be seen now: the facts about it are too old")
 	case svc.Releases.Running.Image == "" || len(svc.Hosts) == 0:

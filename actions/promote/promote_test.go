@@ -326,3 +326,15 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%d: %v", len(errs), errs)
 	}
 }
+
+// The name of a service ends in a path of the infra repo and in the name of a branch.
+func TestNamesThatEndInPathsAndBranches(t *testing.T) {
+	for name, want := range map[string]bool{
+		"ai": true, "file-thunder": true, "a.b_c": true,
+		"": false, "-f": false, "../x": false, "a..b": false, "a/b": false, "a:refs/heads/master": false, ".a": false, "a.": false, "a b": false,
+	} {
+		if namePattern.MatchString(name) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+}

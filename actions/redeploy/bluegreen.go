@@ -234,7 +234,20 @@ func containerWords(list []compose.Container) string {
 	return strings.Join(words, "; ")
 }
 
-// removeNew takes the new containers away again, by their ids.
+// notOurs says why what is there besides the old containers may be what somebody else has made meanwhile, and all that still
+// answers; "" when it is what was started beside them.
+func notOurs(left, fresh, old int) string {
+	switch {
+	case left < old:
+		return fmt.Sprintf("%d of the old containers are gone", old-left)
+	case fresh > old:
+		return fmt.Sprintf("%d new containers are there, %d were started", fresh, old)
+	default:
+		return ""
+	}
+}
+
+// removeNew takes the new containers away again, by their ids, when it is sure whose they are.
 func (e *execution) removeNew(ctx context.Context, s *survey, list, old []string, cause error, out func(stream, line string)) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), compose.AskTimeout)
 	defer cancel()
@@ -242,8 +255,12 @@ func (e *execution) removeNew(ctx context.Context, s *survey, list, old []string
 	if err != nil {
 		return fmt.Errorf("%w; what was started beside the old containers is still there: %w", cause, err)
 	}
+	fresh := added(slices.Clone(there), old)
+	if why := notOurs(len(there)-len(fresh), len(fresh), len(old)); why != "" {
+		return fmt.Errorf("%w; %s: nothing was removed, there is now: %s", cause, why, containerWords(there))
+	}
 	argv := []string{"docker", "rm", "-f"}
-	for _, c := range added(there, old) {
+	for _, c := range fresh {
 		if idPattern.MatchString(c.ID) {
 			argv = append(argv, c.ID)
 		}
@@ -255,6 +272,10 @@ func (e *execution) removeNew(ctx context.Context, s *survey, list, old []string
 	out("stdout", strings.Join(argv, " "))
 	if _, err := compose.Mutate(ctx, s.Host, remote.Command{Argv: argv}, out); err != nil {
 		return fmt.Errorf("%w; and the new containers could not be removed: %w", cause, err)
+	}
+	left := slices.DeleteFunc(there, func(c compose.Container) bool { return !slices.Contains(old, c.ID) })
+	if slices.ContainsFunc(left, func(c compose.Container) bool { return c.State != "running" }) {
+		return fmt.Errorf("%w; the new ones were removed again, there is now: %s", cause, containerWords(left))
 	}
 	return fmt.Errorf("%w; the new ones were removed again, the old ones answer as before", cause)
 }

@@ -112,6 +112,16 @@ func TestBlueGreenFaults(t *testing.T) {
 		{"the new one runs something else", func(_ *stage, h *engineHost) {
 			h.after = func(in *fleet.Instance) { in.Release.Tag = "0.4.0" }
 		}, actions.OutcomeFailed, []string{"runs registry.lab:5000/nexgate/ai-service:0.4.0, not", "removed again"}, "0.4.2", 0},
+		{"somebody else makes the old one again meanwhile", func(_ *stage, h *engineHost) {
+			h.after = func(*fleet.Instance) { h.instance.ID = "somebody-elses" }
+		}, actions.OutcomeFailed, []string{"1 of the old containers are gone", "nothing was removed"}, "0.4.2", 1},
+		{"somebody else scales it up meanwhile", func(_ *stage, h *engineHost) {
+			h.after = func(in *fleet.Instance) {
+				more := *in
+				more.ID, more.Name = "somebody-elses", "nexgate-ai-3"
+				h.beside = append(h.beside, more)
+			}
+		}, actions.OutcomeFailed, []string{"2 new containers are there, 1 were started", "nothing was removed"}, "0.4.2", 2},
 		{"the connection is cut while it waits", func(_ *stage, h *engineHost) {
 			h.Refuse(actionstest.Has("docker", "ps"), false, errNeverBegan)
 		}, actions.OutcomeFailed, []string{"what was started beside the old containers is still there"}, "0.4.2", 1},

@@ -216,14 +216,18 @@ func (e *execution) poll(ctx context.Context, ask func() (done bool, why string,
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	last := ""
 	for {
 		done, why, err := ask()
 		if done || err != nil {
 			return err
 		}
+		if last == "" || ctx.Err() == nil { // a question that the end of the time has cut off says nothing
+			last = why
+		}
 		select {
 		case <-ctx.Done():
-			return errors.New(why)
+			return errors.New(last)
 		case <-tick.C:
 		}
 	}

@@ -217,7 +217,7 @@ func (e *execution) reloadConfig(s *survey) []actions.Step {
 	restore := func(commit string) []string {
 		return onPaths(s, "restore", "--worktree", "--source="+commit)
 	}
-	steps := []actions.Step{s.Mutate("restore configuration", restore(c.to.id))}
+	steps := []actions.Step{e.lookAtConfig(s), s.Mutate("restore configuration", restore(c.to.id))}
 	reload := e.reloadProxy(c.proxy)
 	// What does not hold must not lie there either: the next restart would take it.
 	test := reload[0].Do
@@ -242,6 +242,21 @@ func (e *execution) reloadConfig(s *survey) []actions.Step {
 		return done(ctx, out)
 	}
 	return append(steps, reload...)
+}
+
+// lookAtConfig makes sure, right before it is written over, that the configuration still is the one of the plan: what somebody
+// has changed by hand since is nowhere else.
+func (e *execution) lookAtConfig(s *survey) actions.Step {
+	argv := onPaths(s, "diff", "--quiet", s.conf.from.id)
+	return s.Step("look at configuration", false, argv, func(ctx context.Context, cmd remote.Command, _ func(stream, line string)) error {
+		_, err := s.Probe.Run(ctx, cmd)
+		var f *compose.Failure
+		if errors.As(err, &f) && f.Res.Code == 1 {
+			return fmt.Errorf("%s: %s in %s has changed since the plan was made: nothing was written over: make the plan again",
+				s.Place.Host, strings.Join(s.conf.paths, ", "), s.Repo)
+		}
+		return err //nolint:wrapcheck // it names host and command
+	})
 }
 
 // validateConfigPaths holds the paths inside the checkout.

@@ -53,7 +53,7 @@ func TestReloadForthAndBack(t *testing.T) {
 	s := newReload(t)
 	p, err := s.planNginx("")
 	must(s, err)
-	if got := strings.ReplaceAll(steps(p), " prod-1", ""); got != "restore configuration, test nginx, reload nginx, restart if that fails, look at workers of nginx" {
+	if got := strings.ReplaceAll(steps(p), " prod-1", ""); got != "look at configuration, restore configuration, test nginx, reload nginx, restart if that fails, look at workers of nginx" {
 		t.Errorf("steps %s", got)
 	}
 	_, end := s.run(p)
@@ -92,6 +92,19 @@ func TestReloadPutsBackWhatDoesNotHold(t *testing.T) {
 		if strings.Contains(strings.Join(call, " "), "-s reload") {
 			t.Error("it was told to load what does not hold")
 		}
+	}
+}
+
+// What somebody writes between the plan and its step is nowhere else: it is not written over.
+func TestReloadKeepsWhatWasChangedSince(t *testing.T) {
+	s := newReload(t)
+	p, err := s.planNginx("")
+	must(s, err)
+	s.write(filepath.Join(s.hosts[0].dir, "nginx/nginx.conf"), "by hand\n")
+	_, end := s.run(p)
+	if all := strings.Join(end.Reasons, "\n"); end.Outcome != actions.OutcomeFailed || !strings.Contains(all, "nothing was done") ||
+		!strings.Contains(all, "has changed since the plan was made") || s.config() != "by hand\n" {
+		t.Errorf("ended %s with %q: %s", end.Outcome, s.config(), all)
 	}
 }
 

@@ -62,14 +62,14 @@ func (t *target) choose(svc *fleet.Service, snap *fleet.Snapshot, tag string) er
 			return errors.New("no previous release is known: neither git nor the images on the hosts tell of one")
 		}
 		t.to.Image = t.Image
-		return nil
+		return t.checkTag()
 	}
 	var known []string
 	for _, r := range t.releases(svc, snap) {
 		if r.Tag == tag {
 			t.to = r
 			t.to.Image = t.Image
-			return nil
+			return t.checkTag()
 		}
 		known = append(known, r.Tag)
 	}
@@ -78,6 +78,14 @@ func (t *target) choose(svc *fleet.Service, snap *fleet.Snapshot, tag string) er
 		known = append(known[:most], "...")
 	}
 	return fmt.Errorf("%s is no release of %s that is known: there is %s", remote.Clean(tag), t.Key, strings.Join(known, ", "))
+}
+
+// checkTag makes sure that what the infra repo calls a tag can be one: it stands in argv, of scripts too.
+func (t *target) checkTag() error {
+	if !compose.IsTag(t.to.Tag) {
+		return fmt.Errorf("%q is not an image tag", remote.Clean(t.to.Tag))
+	}
+	return nil
 }
 
 // there reports whether every instance on every host already is what is wanted, and runs: one that

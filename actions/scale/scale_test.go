@@ -40,7 +40,8 @@ func TestContract(t *testing.T) {
 			actionstest.Contract(t, func(*testing.T) actionstest.Case {
 				e := actionstest.NewEstate(3, "prod-1", "prod-2")
 				return actionstest.Case{
-					Action: actionOf(e), Snapshot: e.Latest(), Intent: intent(e, count), World: e, Hosts: e.Hosts, State: e.State, Secret: e.Secret,
+					NoTrace: true,
+					Action:  actionOf(e), Snapshot: e.Latest(), Intent: intent(e, count), World: e, Hosts: e.Hosts, State: e.State, Secret: e.Secret,
 				}
 			})
 		})

@@ -174,7 +174,7 @@ func (p *planner) spot(ctx context.Context, c *checkout, f found, pl *compose.Pl
 	}
 	if len(more) > 0 {
 		for _, in := range f.svc.Instances {
-			if in.Host == pl.Host && !in.OneOff && in.Subject.Service != "" && !slices.Contains(s.all, in.Subject.Service) && in.Subject.Project == pl.Project {
+			if in.Host == pl.Host && !in.OneOff && compose.IsName(in.Subject.Service) && !slices.Contains(s.all, in.Subject.Service) && in.Subject.Project == pl.Project {
 				s.all = append(s.all, in.Subject.Service)
 			}
 		}

@@ -284,7 +284,7 @@ func (b *bucket) Remove(names ...string) []Call {
 }
 
 // Broken are uploads that were begun and never ended: their parts are kept, and paid for, until somebody says so.
-func (b *bucket) Broken(ctx context.Context, prefix string) ([]Call, []string, error) {
+func (b *bucket) Broken(ctx context.Context, job string) ([]Call, []string, error) {
 	c, err := b.open(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -293,12 +293,13 @@ func (b *bucket) Broken(ctx context.Context, prefix string) ([]Call, []string, e
 	defer cancel()
 	var calls []Call
 	var names []string
-	for u := range c.ListIncompleteUploads(ctx, b.cfg.Bucket, b.key(prefix), false) {
+	for u := range c.ListIncompleteUploads(ctx, b.cfg.Bucket, b.key(job+"-"), false) {
 		if u.Err != nil {
 			return nil, nil, b.fail("list uploads", u.Err)
 		}
 		name := strings.TrimPrefix(u.Key, b.prefix)
-		if strings.ContainsFunc(name, isControl) || len(names) >= perCall {
+		// "ai-" also begins the names of the job ai-files, which may be at work.
+		if _, _, own := Own(job, name); !own || strings.ContainsFunc(name, isControl) || len(names) >= perCall {
 			continue
 		}
 		names = append(names, name)

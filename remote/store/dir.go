@@ -214,14 +214,14 @@ func (d *dir) Remove(names ...string) []Call {
 }
 
 // Broken are the files that are still called partial.
-func (d *dir) Broken(ctx context.Context, prefix string) ([]Call, []string, error) {
+func (d *dir) Broken(ctx context.Context, job string) ([]Call, []string, error) {
 	list, err := d.List(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	var names []string
 	for _, o := range list {
-		if strings.HasPrefix(o.Name, prefix) && strings.HasSuffix(o.Name, Partial) {
+		if _, ext, ok := Own(job, o.Name); ok && strings.HasSuffix(ext, Partial) {
 			names = append(names, o.Name)
 		}
 	}

@@ -52,8 +52,8 @@ type Place interface {
 	// Rename is one call, and atomic. A bucket has none.
 	Rename(from, to string) (Call, bool)
 	Remove(names ...string) []Call
-	// Broken are the calls that remove what writes which were cut off have left, and their names.
-	Broken(ctx context.Context, prefix string) ([]Call, []string, error)
+	// Broken are the calls that remove what writes of a job's own files which were cut off have left, and their names.
+	Broken(ctx context.Context, job string) ([]Call, []string, error)
 }
 
 // Config is one [actions.backup.stores.NAME] table: a folder or a bucket.

@@ -143,9 +143,17 @@ func TestDir(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(c.Path, "ai/db/a'b.partial")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
-	if _, names, err := p.Broken(ctx, "a"); err != nil || len(names) != 1 {
+	mine, other := "ai-20260101T020000Z.dump.partial", "ai-files-20260101T020000Z.tar.gz.partial"
+	do("half", append(p.Write(mine), p.Write(other)...)...)
+	calls, names, err := p.Broken(ctx, "ai")
+	if err != nil || len(names) != 1 || names[0] != mine {
 		t.Errorf("broken %v %v", names, err)
 	}
+	do("", calls...)
+	if list, err := p.List(ctx); err != nil || len(list) != 2 {
+		t.Errorf("what another job is writing was cleared away: %v %v", list, err)
+	}
+	do("", p.Remove(other)...)
 	move, ok := p.Rename("a'b.partial", "a\nb")
 	if !ok {
 		t.Fatal("no rename in a folder")
