@@ -346,6 +346,15 @@ func TestUndoSaysWhyThereIsNone(t *testing.T) {
 	if err != nil || u.Intent.Action != "restart" || u.Intent.Targets[0].Service != aiProd {
 		t.Errorf("a way back by another action, without arguments: %+v, %v", u, err)
 	}
+	backup := &PlanRecord{Action: "backup", Environment: "prod", Services: []string{"ai"}, Steps: []StepRecord{{Name: "dump", Mutates: true}}}
+	if _, err := b.j.Append(Entry{At: time.Now(), Kind: EntryPlan, Plan: "b1", Record: backup},
+		Entry{At: time.Now(), Kind: EntryEvent, Plan: "b1", Event: &EventRecord{Kind: EventStepBegan}},
+		Entry{At: time.Now(), Kind: EntryOutcome, Plan: "b1", Outcome: &OutcomeRecord{Outcome: OutcomeGood}}); err != nil {
+		t.Fatal(err)
+	}
+	if u, err = b.j.Undo(time.Now(), aiProd, "ana"); err != nil || u.Intent.Action != "restart" {
+		t.Errorf("a backup stands before what came before it: %+v, %v", u, err)
+	}
 	if _, err := b.j.UndoPlan(time.Now(), "none", "ana"); err == nil {
 		t.Error("a plan that is not there")
 	}

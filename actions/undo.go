@@ -87,6 +87,10 @@ func (d *deed) changed() []string {
 	return out
 }
 
+// release reports whether the deed was about what runs. A backup or a restart has no way back, and needs
+// none: it does not stand before the deploy that came before it.
+func (d *deed) release() bool { return len(d.Record.Moves) > 0 || d.Record.Undo != nil }
+
 // Undo is the way back from the last action that changed a service, whichever console of this user did it.
 func (j *Journal) Undo(now time.Time, key fleet.ServiceKey, who string) (*Undoable, error) {
 	list, err := j.deeds(now)
@@ -94,7 +98,7 @@ func (j *Journal) Undo(now time.Time, key fleet.ServiceKey, who string) (*Undoab
 		return nil, err
 	}
 	for _, d := range slices.Backward(list) {
-		if d.Record.Environment == key.Environment && slices.Contains(d.changed(), key.Name) {
+		if d.Record.Environment == key.Environment && d.release() && slices.Contains(d.changed(), key.Name) {
 			return j.undoable(d, []string{key.Name}, who)
 		}
 	}

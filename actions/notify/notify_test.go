@@ -109,7 +109,10 @@ func (p *post) start() {
 	}
 	p.n = n
 	n.Start(context.Background())
-	time.Sleep(20 * time.Millisecond) // the cursors are made at the end of what is there
+	p.await("the cursors, which are made at the end of what is there,", func() bool {
+		made, err := filepath.Glob(filepath.Join(p.j.Dir(), "*", "*.json"))
+		return err == nil && len(made) >= len(n.sinks)
+	})
 }
 
 // act puts a whole action on record.
@@ -131,7 +134,7 @@ func (p *post) act(env, plan string, outcome actions.Outcome, reasons ...string)
 
 func (p *post) await(what string, there func() bool) {
 	p.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !there(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !there(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			p.t.Fatalf("%s did not come; troubles %q, log\n%s", what, p.n.Troubles(), p.logged())
 		}
