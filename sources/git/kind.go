@@ -52,6 +52,7 @@ func build(name string, cfg sources.Config, deps sources.Deps) ([]sources.Source
 		layout:      plan,
 		mirror: &mirror{
 			git:      program{env: environ(os.Environ(), ssh)},
+			tunnel:   tunnelOf(c, deps),
 			folder:   dir,
 			url:      c.URL,
 			branches: plan.branches(),

@@ -19,7 +19,8 @@ import (
 // branches of the layout and the tags, nothing else.
 type mirror struct {
 	git      program
-	folder   string // everything about this url: the repository, the lock, what was parsed
+	tunnel   *tunnel // nil: git reaches the remote by itself
+	folder   string  // everything about this url: the repository, the lock, what was parsed
 	url      string
 	branches []string
 	tags     string
@@ -142,16 +143,17 @@ func (m *mirror) fetchOnce(ctx context.Context, repo string) error {
 	if specs == 0 {
 		return nil // nothing of it exists; the caller says so
 	}
-	return m.remoteError("fetch", m.git.run(ctx, call{repo: repo, args: args, network: true}))
+	return m.remoteError("fetch", m.ask(ctx, call{repo: repo, args: args, network: true}))
 }
 
 // probe asks which branches the remote has.
 func (m *mirror) probe(ctx context.Context) error {
 	var names []string
-	err := m.git.run(ctx, call{
+	err := m.ask(ctx, call{
 		args:    []string{"ls-remote", "--quiet", "--heads", "--", m.url},
 		network: true,
 		read: func(r io.Reader) error {
+			names = nil
 			lines := bufio.NewScanner(r)
 			for lines.Scan() {
 				if _, name, ok := strings.Cut(lines.Text(), "\trefs/heads/"); ok {

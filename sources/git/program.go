@@ -61,7 +61,21 @@ type call struct {
 	// network lets the user's and the system's config in: credential helpers,
 	// proxies and insteadOf live there. Reading the mirror needs none of it.
 	network bool
+	passage *passage              // to the remote; nil is git's own way
 	read    func(io.Reader) error // of stdout; nil drops it
+}
+
+// name is git's subcommand.
+func (c call) name() string {
+	for i := 0; i < len(c.args); i++ {
+		switch arg := c.args[i]; {
+		case arg == "-c":
+			i++
+		case !strings.HasPrefix(arg, "-"):
+			return arg
+		}
+	}
+	return ""
 }
 
 // maxStderr is how much of git's complaints is kept.
@@ -94,20 +108,25 @@ func (p program) run(ctx context.Context, c call) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Second
-	err := runAndRead(cmd, c.read)
+	started := func() {}
+	if c.passage != nil {
+		cmd.ExtraFiles, started = c.passage.theirs, c.passage.started
+		cmd.Env = append(slices.Clip(cmd.Env), "GIT_ALLOW_PROTOCOL=fd")
+	}
+	err := runAndRead(cmd, c.read, started)
 	if err == nil {
 		return nil
 	}
-	failure := &commandError{command: c.args[0], stderr: stderr.String(), cause: err}
+	failure := &commandError{command: c.name(), stderr: stderr.String(), cause: err}
 	if ctx.Err() != nil {
 		failure.cause = ctx.Err()
 	}
 	return failure
 }
 
-func runAndRead(cmd *exec.Cmd, read func(io.Reader) error) error {
+func runAndRead(cmd *exec.Cmd, read func(io.Reader) error, started func()) error {
 	if read == nil {
-		return cmd.Run() //nolint:wrapcheck // run, the only caller, makes it a commandError
+		read = func(io.Reader) error { return nil }
 	}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -116,6 +135,7 @@ func runAndRead(cmd *exec.Cmd, read func(io.Reader) error) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	started()
 	readErr := read(stdout)
 	if readErr != nil {
 		_ = cmd.Cancel() // it may be writing into a pipe nobody reads any more

@@ -114,11 +114,33 @@ func TestOverRealSSH(t *testing.T) {
 	t.Setenv("SSH_ASKPASS", "/bin/false")
 
 	s := d.source(t, r.dir, "id", "known_hosts")
+	s.mirror.git.env = append(s.mirror.git.env, "GIT_SSH_COMMAND=/bin/false") // the connection that is there is all it needs
 	want(t, "first", history(observe(t, s), "prod", "ai"), "1")
 	r.tag("ai", "2")
 	want(t, "second", history(observe(t, s), "prod", "ai"), "2 1")
-
-	observeFails(t, d.source(t, r.dir, "stranger", "known_hosts"), "Permission denied", "check that the key is in the agent")
-	observeFails(t, d.source(t, r.dir, "id", "knows_nobody"), "Host key verification failed", "check the host's fingerprint")
+	if s.mirror.tunnel == nil {
+		t.Error("the tunnel was given up")
+	}
+	observeFails(t, d.source(t, r.dir, "stranger", "known_hosts"), "ssh ops:", "lets none of these keys in")
+	observeFails(t, d.source(t, r.dir, "id", "knows_nobody"), "ssh ops:", "compare it with the host's own, then add it by")
 	observeFails(t, d.source(t, "/nowhere.git", "id", "known_hosts"), "does not appear to be a git repository", "check url")
+}
+
+// TestOverItsOwnSSH is git's own way: what the host runs is not what the tunnel expects, as under a forced command.
+func TestOverItsOwnSSH(t *testing.T) {
+	r := newRepo(t)
+	r.tag("ai", "1")
+	d := startSSHD(t)
+	s := d.source(t, r.dir, "id", "known_hosts")
+	s.mirror.tunnel.path = "/elsewhere.git"
+	want(t, "first", history(observe(t, s), "prod", "ai"), "1")
+	if s.mirror.tunnel != nil {
+		t.Error("the tunnel is tried again and again")
+	}
+	alone := func(s *source) *source {
+		s.mirror.tunnel = nil
+		return s
+	}
+	observeFails(t, alone(d.source(t, r.dir, "stranger", "known_hosts")), "Permission denied", "check that the key is in the agent")
+	observeFails(t, alone(d.source(t, r.dir, "id", "knows_nobody")), "Host key verification failed", "check the host's fingerprint")
 }
