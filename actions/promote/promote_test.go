@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -35,8 +37,16 @@ type stage struct {
 	registry   string // digest of the tag now
 	remote     string // the bare repository
 	cache      string
-	asked      []map[string]string
+	mu         sync.Mutex
+	requests   []map[string]string // that GitHub was sent
 	status     int
+}
+
+// asked are the requests that GitHub was sent.
+func (s *stage) asked() []map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
 }
 
 // newStage makes an estate where staging runs 0.4.3 and prod 0.4.2; oneBranch is the layout with two tag files.
@@ -130,7 +140,9 @@ func (s *stage) github() string {
 		var asked map[string]string
 		_ = json.Unmarshal(body, &asked)
 		asked["path"], asked["auth"] = r.Method+" "+r.URL.Path, r.Header.Get("Authorization")
-		s.asked = append(s.asked, asked)
+		s.mu.Lock()
+		s.requests = append(s.requests, asked)
+		s.mu.Unlock()
 		if s.status == 0 {
 			panic(http.ErrAbortHandler) // the connection is cut, and no answer comes
 		}
@@ -237,7 +249,7 @@ func TestPullRequest(t *testing.T) {
 	if err != nil || !strings.Contains(said, "pull request https://github.test/pull/7") {
 		t.Fatalf("%q %v", said, err)
 	}
-	a := s.asked[0]
+	a := s.asked()[0]
 	if a["path"] != "POST /repos/nexgate-hq/infra/pulls" || a["auth"] != "Bearer "+token || a["head"] != "promote/ai-0.4.3" || a["base"] != "master" {
 		t.Errorf("asked %v", a)
 	}
@@ -261,8 +273,8 @@ func TestPullRequestThatFails(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), token) {
 			t.Errorf("%d: %v", status, err)
 		}
-		if len(s.asked) != 1 {
-			t.Errorf("%d: asked %d times", status, len(s.asked))
+		if len(s.asked()) != 1 {
+			t.Errorf("%d: asked %d times", status, len(s.asked()))
 		}
 	}
 }
