@@ -104,6 +104,8 @@ type Deps struct {
 	Host func(name string) (remote.Host, error)
 	// Secret reads a secret, so that the program around knows what must not be shown; nil reads it directly.
 	Secret func(ctx context.Context, s remote.Secret) (string, error)
+	// Redact takes secrets out of what a source keeps on disk; nil: nothing is taken out.
+	Redact func(string) string
 	// Actions are the [actions.*] tables by name: a source that shows what an action keeps reads its part.
 	Actions  map[string]any
 	CacheDir string // this program's own cache folder

@@ -10,7 +10,7 @@ import (
 
 // stateVersion changes whenever what is kept on disk, or how it is read from
 // the repository, changes.
-const stateVersion = 1
+const stateVersion = 2
 
 // savedStates is what was parsed, as it lies in the cache folder. It is only a
 // saving of time: anything odd about it, and it is made again.

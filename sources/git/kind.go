@@ -60,6 +60,7 @@ func build(name string, cfg sources.Config, deps sources.Deps) ([]sources.Source
 		},
 		states: map[string]*branchState{},
 		now:    deps.Now,
+		redact: deps.Redact,
 	}
 	return []sources.Source{s}, nil
 }

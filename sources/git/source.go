@@ -24,6 +24,7 @@ type source struct {
 	layout      layout
 	mirror      *mirror
 	now         func() time.Time
+	redact      func(string) string // of what is kept on disk; nil: nothing is taken out
 
 	states   map[string]*branchState // by branch
 	unsaved  int                     // moves since the states were written

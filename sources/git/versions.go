@@ -137,6 +137,14 @@ func newest(edits map[string][]edit, n int) map[string][]edit {
 	return out
 }
 
+// discreet is what a commit's author wrote, without secrets: it is kept on disk.
+func (s *source) discreet(text string) string {
+	if s.redact == nil {
+		return text
+	}
+	return s.redact(text)
+}
+
 // readVersions reads what each edit's file said, in the order of the edits.
 func (s *source) readVersions(ctx context.Context, edits map[string][]edit, patterns []pattern) (map[string][]version, error) {
 	var wanted []object
@@ -147,7 +155,7 @@ func (s *source) readVersions(ctx context.Context, edits map[string][]edit, patt
 		read[file] = versions
 		for i, e := range list {
 			v := &versions[i]
-			*v = version{Commit: e.commit.sha, Author: e.commit.author, Subject: e.commit.subject, At: e.commit.at}
+			*v = version{Commit: e.commit.sha, Author: e.commit.author, Subject: s.discreet(e.commit.subject), At: e.commit.at}
 			switch e.mode {
 			case "000000":
 				v.Gone = true

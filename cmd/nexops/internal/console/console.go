@@ -204,7 +204,7 @@ func (c *Console) sources(o Options) ([]sources.Source, error) {
 		LockDir:     lockConfig(o.Config).Dir,
 		Environment: c.Environment, Environments: environments, Hosts: c.Config.Env[c.Environment].Hosts,
 		HostEnvironment: c.hostEnvironment, Actions: c.Config.Actions, Host: c.pool.Host, CacheDir: o.CacheDir, Now: o.Now, Log: o.Log,
-		Secret: c.secret,
+		Secret: c.secret, Redact: c.redact.Text,
 	}
 	var out []sources.Source
 	for _, s := range withImplicit(c.Config.Sources, o.Kinds.Sources) {
