@@ -30,9 +30,14 @@ type source struct {
 	unsaved  int                     // moves since the states were written
 	tags     []fleet.Tag
 	tagsOf   string // what the tags were read from
-	note     string // that the cache was made again
-	notedAt  time.Time
+	noted    note
 	hasClone atomic.Bool
+}
+
+// note is that the cache was made again.
+type note struct {
+	text string
+	at   time.Time
 }
 
 // noteFor is how long it is said that the cache was made again.
@@ -69,7 +74,7 @@ func (s *source) observe(ctx context.Context) (fleet.Facts, error) {
 		return fleet.Facts{}, err
 	}
 	defer unlock()
-	note, err := s.mirror.update(ctx)
+	word, err := s.mirror.update(ctx)
 	if err != nil {
 		return fleet.Facts{}, err
 	}
@@ -78,7 +83,7 @@ func (s *source) observe(ctx context.Context) (fleet.Facts, error) {
 	var failure *commandError
 	if errors.As(err, &failure) && ctx.Err() == nil {
 		// What was just fetched cannot be read: the copy is damaged.
-		if note, err = s.mirror.rebuild(ctx, failure); err != nil {
+		if word, err = s.mirror.rebuild(ctx, failure); err != nil {
 			return fleet.Facts{}, err
 		}
 		facts, err = s.read(ctx)
@@ -87,11 +92,11 @@ func (s *source) observe(ctx context.Context) (fleet.Facts, error) {
 		return fleet.Facts{}, err
 	}
 	facts.ObservedAt = s.now()
-	if note != "" {
-		s.note, s.notedAt = note, facts.ObservedAt
+	if word != "" {
+		s.noted = note{word, facts.ObservedAt}
 	}
-	if s.note != "" && facts.ObservedAt.Sub(s.notedAt) < noteFor {
-		facts.Warnings = append(facts.Warnings, s.note)
+	if s.noted.text != "" && facts.ObservedAt.Sub(s.noted.at) < noteFor {
+		facts.Warnings = append(facts.Warnings, s.noted.text)
 	}
 	return facts, nil
 }
