@@ -32,7 +32,7 @@ func TestLabFaultsBelowTheServers(t *testing.T) {
 			return err != nil
 		}},
 		{"disk", func() error { return l.FillDisk(ctx, "prod-1", checkout) }, func(ctx context.Context) bool {
-			_, err := l.inHost(ctx, "prod-1", "cp", checkout+"/services/ai/tag.env", checkout+"/more")
+			_, err := l.inHost(ctx, "prod-1", "sh", "-c", `cd "$0" && trap "rm -f more" EXIT && cp services/ai/tag.env more`, checkout)
 			_, read := l.inHost(ctx, "prod-1", "git", "-C", checkout, "log", "-1")
 			return err != nil && strings.Contains(err.Error(), "No space left") && read == nil
 		}},
