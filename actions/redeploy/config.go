@@ -30,6 +30,8 @@ type Config struct {
 	Strategies map[string]string `toml:"strategies"`
 	Script     Script            `toml:"script"`
 	Drain      remote.Duration   `toml:"drain"` // what an old container gets to end what it is doing
+	// Hold is how long a service is held after a redeploy to a release that git does not desire; 0 is not at all.
+	Hold remote.Duration `toml:"hold"`
 	// Services says of single services what is otherwise read from their containers.
 	Services map[string]Override `toml:"services"`
 }
@@ -90,6 +92,9 @@ func (c *Config) Validate() []error {
 	}
 	if c.MaxAge < remote.Duration(time.Second) {
 		add("max_age: allowed is 1s and more")
+	}
+	if c.Hold < 0 || c.Hold > remote.Duration(30*24*time.Hour) {
+		add("hold: %s is not allowed: 0s (not at all) to 720h", time.Duration(c.Hold))
 	}
 	if c.Drain < remote.Duration(time.Second) || c.Drain > remote.Duration(15*time.Minute) {
 		add("drain: allowed is 1s to 15m")

@@ -29,6 +29,7 @@ type planner struct {
 	surveys []*survey
 	checks  []actions.Check // of the whole, not of one host
 	proxies []*proxy        // in front of the service
+	holds   bool            // the service is held afterwards: git desires another release
 
 	gitHome
 }
@@ -157,8 +158,12 @@ func (p *planner) checkReconciler() {
 		p.check(actions.CheckOK, name, "nothing is known to desire a release")
 	case desired.Tag == p.t.to.Tag:
 		p.check(actions.CheckOK, name, "git desires %s as well", desired.Version())
+	case p.a.cfg.Hold > 0:
+		p.holds = true
+		p.check(actions.CheckWarn, name, "git still desires %s (%s): %s is held for %s, so that no sync brings it back; revert that commit, then release it (H)",
+			desired.Version(), orElse(shortCommit(desired.Commit), "no commit"), p.t.Key, fleet.Ago(time.Duration(p.a.cfg.Hold)))
 	default:
-		p.check(actions.CheckWarn, name, "git still desires %s (%s): the next pull or sync brings it back, revert that commit too",
+		p.check(actions.CheckWarn, name, "git still desires %s (%s): the next pull or sync brings it back, revert that commit too ([actions.redeploy] hold = \"24h\" holds the service meanwhile)",
 			desired.Version(), orElse(shortCommit(desired.Commit), "no commit"))
 	}
 }

@@ -37,7 +37,8 @@ type Deps struct {
 	Look     time.Duration // how often a verification looks; 0 is 200 ms
 	Past     Historian     // how releases did; nil when nothing tells
 	Verify   verify.Config
-	Deployer Deployer // of strategy komodo; nil when the environment has none
+	Deployer Deployer           // of strategy komodo; nil when the environment has none
+	Lock     actions.LockConfig // where holds are kept
 }
 
 type action struct {

@@ -41,6 +41,9 @@ func (e *execution) steps() []actions.Step {
 	if e.way.finish != nil {
 		list = append(list, e.way.finish(e)...)
 	}
+	if !e.way.keepsRelease {
+		list = append(list, e.holdSteps()...)
+	}
 	return list
 }
 

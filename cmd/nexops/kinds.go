@@ -77,7 +77,7 @@ func buildDeploy(_ any, d console.ActionDeps) (actions.Action, error) {
 }
 
 func redeployDeps(d console.ActionDeps) redeploy.Deps {
-	deps := redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log, Verify: d.Verify}
+	deps := redeploy.Deps{Host: d.Host, Now: d.Now, CacheDir: d.CacheDir, Log: d.Log, Verify: d.Verify, Lock: lockConfig(d)}
 	if past := sources.Capability[redeploy.Historian](d.Sources); len(past) > 0 {
 		deps.Past = past[0]
 	}
@@ -181,11 +181,15 @@ func buildSync(cfg any, d console.ActionDeps) (actions.Action, error) {
 
 func buildHold(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*hold.Config)
-	lock := actions.DefaultLockConfig()
+	return hold.New(*c, hold.Deps{Host: d.Host, Lock: lockConfig(d), Now: d.Now}), nil
+}
+
+// lockConfig is [actions.lock]: holds are kept beside the locks.
+func lockConfig(d console.ActionDeps) actions.LockConfig {
 	if d.Config != nil {
 		if made, ok := d.Config.Actions["lock"].(*actions.LockConfig); ok {
-			lock = *made
+			return *made
 		}
 	}
-	return hold.New(*c, hold.Deps{Host: d.Host, Lock: lock, Now: d.Now}), nil
+	return actions.DefaultLockConfig()
 }
