@@ -11,16 +11,17 @@ import (
 
 // logPane shows the newest lines of a service's log, and a place in it.
 type logPane struct {
-	o     *Options
-	ring  *ring
-	key   fleet.ServiceKey
-	names logNames
-	place place
-	look  logLook
-	find  finder
-	hits  []uint64 // numbers of the lines that match, ascending
-	state string   // why nothing is coming, in words
-	w, h  int
+	o      *Options
+	ring   *ring
+	key    fleet.ServiceKey
+	names  logNames
+	place  place
+	look   logLook
+	find   finder
+	hits   []uint64 // numbers of the lines that match, ascending
+	levels levels
+	state  string // why nothing is coming, in words
+	w, h   int
 }
 
 // logNames is how the instances seen are called.

@@ -119,13 +119,25 @@ func overviewLog(s subject, w, rows int) []line {
 // lookBack bounds how many lines are read to find those that complain.
 const lookBack = 300
 
+// levels remember what was read of the newest lines: they are looked at with every frame.
+type levels [lookBack]struct{ text, level string }
+
+// of is the level of a line with a number.
+func (l *levels) of(n uint64, text string) string {
+	at := &l[n%lookBack]
+	if at.text != text || text == "" {
+		at.text, at.level = text, parseLog(text).level
+	}
+	return at.level
+}
+
 // newestLines are the numbers of the newest lines, newest first.
 func newestLines(p *logPane, rows int, complaints bool) []uint64 {
 	var out []uint64
 	for i := 0; i < min(p.ring.len(), lookBack) && len(out) < rows; i++ {
 		n := p.ring.next - 1 - uint64(i)
 		if complaints {
-			if level := parseLog(p.ring.at(n).Text).level; level != "ERROR" && level != "FATAL" {
+			if level := p.levels.of(n, p.ring.at(n).Text); level != "ERROR" && level != "FATAL" {
 				continue
 			}
 		}
