@@ -24,7 +24,8 @@ func Run(ctx context.Context, o Options) error {
 		o.Environ = os.Environ()
 	}
 	m := newModel(ctx, o)
-	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(framesPerSecond), tea.WithEnvironment(o.Environ)}
+	opts := []tea.ProgramOption{tea.WithContext(ctx), tea.WithFPS(framesPerSecond), tea.WithEnvironment(o.Environ),
+		tea.WithoutSignalHandler()} // whoever calls ends ctx at a signal; two that do hang the program's end
 	if o.Input != nil {
 		opts = append(opts, tea.WithInput(o.Input))
 	}

@@ -170,6 +170,24 @@ func (e *labEstate) good(a actions.Action) *actions.Plan {
 	return p
 }
 
+// reachable waits until the console has its connection to a host again: it does not try at every moment.
+func (e *labEstate) reachable(name string) {
+	e.t.Helper()
+	host, err := e.deps().Host(name)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		_, err := host.Run(e.t.Context(), remote.Command{Argv: []string{"hostname"}})
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			e.t.Fatalf("%s does not come back: %v", name, err)
+		}
+	}
+}
+
 // ssh runs a command on a host and gives what it prints.
 func (e *labEstate) ssh(host string, argv ...string) string {
 	e.t.Helper()
@@ -405,6 +423,7 @@ func TestLabAConnectionCutInTheStream(t *testing.T) {
 		t.Errorf("left behind: %v", names)
 	}
 	e.ssh(labHost, "rm", "-rf", actions.DefaultLockConfig().Dir+"/prod.ai-db")
+	e.reachable(labHost)
 	e.good(New(e.cfg, e.deps()))
 	if names, _, _ := e.held(); len(names) != 2 {
 		t.Errorf("after the next run: %v", names)

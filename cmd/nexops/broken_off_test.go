@@ -72,12 +72,12 @@ func TestKilledAtEveryMoment(t *testing.T) {
 	}
 	for name, moment := range map[string]struct {
 		words []string
-		where []string // any of these: the process may have come one event further
+		where []string // any of these: the process may have come a little further
 	}{
 		"started":        {[]string{"Z started"}, []string{"before its first step", "in the middle of push tag commit"}},
-		"locked":         {[]string{"Z locked"}, []string{"before its first step", "push tag commit"}},
-		"push begun":     {[]string{"▶ push tag commit"}, []string{"push tag commit", "pull checkout"}},
-		"push ended":     {[]string{"▶ push tag commit", "✓ done"}, []string{"push tag commit", "pull checkout"}},
+		"locked":         {[]string{"Z locked"}, []string{"before its first step", "push tag commit", "pull checkout"}},
+		"push begun":     {[]string{"▶ push tag commit"}, []string{"push tag commit", "pull checkout", "look at compose file"}},
+		"push ended":     {[]string{"▶ push tag commit", "✓ done"}, []string{"push tag commit", "pull checkout", "look at compose file"}},
 		"pull begun":     {[]string{"▶ pull checkout"}, []string{"pull checkout", "look at compose file", "up on prod-1"}},
 		"up begun":       {[]string{"▶ up"}, []string{"up on prod-1"}},
 		"up ended":       {[]string{"▶ up", "✓ done"}, []string{"up on prod-1", "while it was being verified"}},

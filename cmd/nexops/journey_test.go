@@ -17,7 +17,7 @@ import (
 
 // within is how long a journey waits for something on the screen: long enough for a
 // busy machine, and no measure of speed.
-const within = 60 * time.Second
+const within = 3 * time.Minute
 
 // estate starts an estate in memory and gives a command that opens the console on it.
 func estate(t *testing.T, incident string) (*sim.Estate, func(args ...string) *exec.Cmd) {
