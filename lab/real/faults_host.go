@@ -191,8 +191,9 @@ func (l *Lab) republish(ctx context.Context) error {
 
 // EngineEvents gives what a host's Engine did with containers of a service since a time: "create", "start", "destroy"...
 func (l *Lab) EngineEvents(ctx context.Context, host, service string, since time.Time) ([]string, error) {
-	out, err := l.inHost(ctx, host, "docker", "events", "--since", fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()),
-		"--until", "0s", "--filter", "type=container", "--filter", "label=com.docker.compose.service="+service, "--format", "{{.Action}}")
+	at := func(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+	out, err := l.inHost(ctx, host, "docker", "events", "--since", at(since),
+		"--until", at(time.Now()), "--filter", "type=container", "--filter", "label=com.docker.compose.service="+service, "--format", "{{.Action}}")
 	if err != nil {
 		return nil, err
 	}
