@@ -11,8 +11,13 @@ import (
 // drawn, before a key reaches it. What was typed ahead never does.
 const graceTime = 250 * time.Millisecond
 
-// burst is what no hand can do: two keys within it were pasted.
-const burst = 10 * time.Millisecond
+// What no hand can do: two keys within burst, or a text at less than perKey a letter, were pasted. A program that
+// is busy sees a paste letter by letter with gaps between, so that the whole text tells more than its last key.
+const (
+	burst  = 10 * time.Millisecond
+	perKey = 20 * time.Millisecond
+	slow   = 300 * time.Millisecond // whatever took so long may have been typed
+)
 
 // dialog shows a whole plan and asks for its confirmation.
 type dialog struct {
@@ -25,6 +30,7 @@ type dialog struct {
 	note    string   // what the runner said to the last answer
 	onRun   bool     // the focus is on Run, not on Cancel
 	in      input
+	first   time.Time // when what stands there was begun
 	last    time.Time // when something was typed last
 	scroll  scroller
 	guard
@@ -72,8 +78,7 @@ func (d *dialog) Update(msg tea.Msg, keys *KeyMap, now time.Time, n, h int) answ
 	}
 	if paste, ok := msg.(tea.PasteMsg); ok {
 		if d.confirm == actions.ConfirmType {
-			d.in.Update(tea.PasteMsg{Content: trimNewline(paste.Content)})
-			d.last, d.note = now, ""
+			d.write(tea.PasteMsg{Content: trimNewline(paste.Content)}, now)
 		}
 		return answerNothing
 	}
@@ -96,8 +101,7 @@ func (d *dialog) Update(msg tea.Msg, keys *KeyMap, now time.Time, n, h int) answ
 		return answerNothing
 	}
 	if d.confirm == actions.ConfirmType {
-		d.in.Update(msg)
-		d.last, d.note = now, ""
+		d.write(msg, now)
 		return answerNothing
 	}
 	if d.scroll.Update(k, keys, n, h) {
@@ -114,6 +118,21 @@ func (d *dialog) Update(msg tea.Msg, keys *KeyMap, now time.Time, n, h int) answ
 	return answerNothing
 }
 
+// write takes what is typed or pasted.
+func (d *dialog) write(msg tea.Msg, now time.Time) {
+	if d.in.value() == "" {
+		d.first = now
+	}
+	d.in.Update(msg)
+	d.last, d.note = now, ""
+}
+
+// pasted reports whether an Enter that comes now was part of a paste.
+func (d *dialog) pasted(now time.Time) bool {
+	took := time.Duration(len(d.in.value())) * perKey
+	return now.Sub(d.last) < burst || now.Sub(d.first) < min(took, slow)
+}
+
 // typed reports whether the phrase stands there. The runner has the last word.
 func (d *dialog) typed() bool { return d.in.value() == d.phrase }
 
@@ -125,7 +144,7 @@ func (d *dialog) enter(now time.Time) answer {
 		switch {
 		case d.in.value() == "":
 			return answerCancel
-		case now.Sub(d.last) < burst:
+		case d.pasted(now):
 			d.note = "press Enter once more: this one came with the pasted text"
 			return answerNothing
 		case !d.typed():

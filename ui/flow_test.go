@@ -118,6 +118,25 @@ func TestTypedConfirmation(t *testing.T) {
 	}
 }
 
+// A terminal that does not tell a paste from typing, and a program that is too busy to see it at once.
+func TestSlowlySeenPasteDoesNotConfirm(t *testing.T) {
+	c := &clock{sampleNow}
+	m := asked(t, withConfirm(actions.ConfirmType), func(o *Options) { o.Now = c.now })
+	arm(m)
+	for _, k := range []string{"a", "i", "@", "p", "r", "o", "d", "enter"} {
+		c.t = c.t.Add(burst + 2*time.Millisecond)
+		keys(m, k)
+	}
+	if m.flow.stage != flowConfirm || !strings.Contains(m.flow.dialog.note, "press Enter once more") {
+		t.Fatalf("stage %d, note %q", m.flow.stage, m.flow.dialog.note)
+	}
+	c.t = c.t.Add(slow)
+	keys(m, "enter")
+	if m.flow.stage != flowStarting {
+		t.Fatal("the Enter of a hand did not run")
+	}
+}
+
 func TestPasteNeverConfirms(t *testing.T) {
 	c := &clock{sampleNow}
 	m := asked(t, withConfirm(actions.ConfirmType), func(o *Options) { o.Now = c.now })

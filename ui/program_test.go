@@ -103,6 +103,7 @@ func TestProgramUndoesABadDeploy(t *testing.T) {
 		s.press(t, "\x15ai@prod")
 		time.Sleep(100 * time.Millisecond)
 	}
+	time.Sleep(slow) // as a hand would: what comes sooner passes for a paste
 	s.press(t, "\r")
 	for _, e := range sampleEvents(actions.OutcomeGood) {
 		runner.events <- e

@@ -106,6 +106,7 @@ func TestLabSecretsAreFoundNowhere(t *testing.T) {
 	if err := lab.Deploy(ctx, "notification", "prod", real.GoodTag); err != nil {
 		t.Fatal(err)
 	}
+	pulled(t, lab, real.GoodTag)
 	h := lab.Hosts["prod-1"]
 	for _, argv := range [][]string{
 		{"git", "-C", h.Checkout, "pull", "--quiet", "--ff-only"},

@@ -17,6 +17,7 @@ import (
 // only when that is said; in the end the service is where it was wanted.
 func TestLabKilledAtEveryStep(t *testing.T) {
 	lab, _ := inLab(t)
+	pulled(t, lab, real.GoodTag)
 	p := newPerson(t, "ana", quick(t, lab))
 	began := time.Now()
 	for i, moment := range []string{

@@ -218,3 +218,11 @@ func TestLabABadDeployIsTakenBackByItself(t *testing.T) {
 		t.Errorf("Loki has %v lines, %v; the journal has %d", lines, err, want)
 	}
 }
+
+// pulled has a release of ai on prod-1, so that it is known there: a new lab has only what it runs.
+func pulled(t *testing.T, lab *real.Lab, tag string) {
+	t.Helper()
+	if _, err := lab.SSH(t.Context(), "prod-1", "docker", "pull", "--quiet", lab.Registry+"/nexgate/ai-service:"+tag); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -137,7 +137,7 @@ func (p *Terminal) Type(keys ...string) {
 	p.t.Helper()
 	for _, k := range keys {
 		if k == Enter {
-			time.Sleep(300 * time.Millisecond) // a program under load must not take it for the end of a paste
+			time.Sleep(800 * time.Millisecond) // a program under load must not take it for the end of a paste
 		}
 		if _, err := p.pty.WriteString(k); err != nil {
 			p.t.Fatalf("type %q: %v\n%s", k, err, p.Screen())
