@@ -123,6 +123,20 @@ func (f Places) Find(snap *fleet.Snapshot, refs []fleet.Ref) (*Target, *fleet.Se
 	return t, svc, nil
 }
 
+// FindSeen is Find for what is to be done now: the hosts can be seen, and a container is there.
+func (f Places) FindSeen(snap *fleet.Snapshot, refs []fleet.Ref) (*Target, *fleet.Service, error) {
+	t, svc, err := f.Find(snap, refs)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case svc.Stale || svc.Seen.IsZero():
+		return nil, nil, errors.New("its hosts cannot be seen now: the facts about it are too old")
+	case len(t.Hosts) == 0:
+		return nil, nil, fmt.Errorf("no container of the Compose service %s is there", t.Service)
+	}
+	return t, svc, nil
+}
+
 // chooseService finds which Compose service is meant: a row may also have companions.
 func (f Places) chooseService(t *Target, svc *fleet.Service) error {
 	if len(svc.Instances) == 0 {

@@ -2,7 +2,6 @@ package restart
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -70,29 +69,16 @@ func (a *action) Spec() actions.Spec {
 
 // Offer says whether there is something to restart.
 func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer {
-	t, _, err := a.find(snap, targets)
+	t, _, err := a.deps.Places.FindSeen(snap, targets)
 	if err != nil {
 		return actions.Offer{Reason: err.Error()}
 	}
 	return actions.Offer{Enabled: true, Title: "restart " + t.Key.Name}
 }
 
-func (a *action) find(snap *fleet.Snapshot, targets []fleet.Ref) (*compose.Target, *fleet.Service, error) {
-	t, svc, err := a.deps.Places.Find(snap, targets)
-	switch {
-	case err != nil:
-		return nil, nil, err //nolint:wrapcheck // a reason in words
-	case svc.Stale || svc.Seen.IsZero():
-		return nil, nil, errors.New("its hosts cannot be seen now: the facts about it are too old")
-	case len(t.Hosts) == 0:
-		return nil, nil, fmt.Errorf("no container of the Compose service %s is there", t.Service)
-	}
-	return t, svc, nil
-}
-
 // Plan asks all hosts whether it can be done, and how.
 func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
-	t, svc, err := a.find(snap, intent.Targets)
+	t, svc, err := a.deps.Places.FindSeen(snap, intent.Targets)
 	if err != nil {
 		return nil, fmt.Errorf("restart: %w", err)
 	}

@@ -32,7 +32,7 @@ type change struct {
 
 // Plan asks the host whether there may be so many, and whether its memory is enough.
 func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
-	t, svc, err := a.find(snap, intent.Targets)
+	t, svc, err := a.deps.Places.FindSeen(snap, intent.Targets)
 	if err != nil {
 		return nil, fmt.Errorf("scale: %w", err)
 	}

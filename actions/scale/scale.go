@@ -2,7 +2,6 @@ package scale
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -61,24 +60,11 @@ func (a *action) Spec() actions.Spec {
 
 // Offer says whether there is a service to scale.
 func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer {
-	t, _, err := a.find(snap, targets)
+	t, _, err := a.deps.Places.FindSeen(snap, targets)
 	if err != nil {
 		return actions.Offer{Reason: err.Error()}
 	}
 	return actions.Offer{Enabled: true, Title: "scale " + t.Key.Name}
-}
-
-func (a *action) find(snap *fleet.Snapshot, targets []fleet.Ref) (*compose.Target, *fleet.Service, error) {
-	t, svc, err := a.deps.Places.Find(snap, targets)
-	switch {
-	case err != nil:
-		return nil, nil, err //nolint:wrapcheck // a reason in words
-	case svc.Stale || svc.Seen.IsZero():
-		return nil, nil, errors.New("its hosts cannot be seen now: the facts about it are too old")
-	case len(t.Hosts) == 0:
-		return nil, nil, fmt.Errorf("no container of the Compose service %s is there", t.Service)
-	}
-	return t, svc, nil
 }
 
 // pool are the containers of a service on a host, the lowest number first.
@@ -139,7 +125,7 @@ func (a *action) available(ctx context.Context, host string) (int64, error) {
 
 // Choices are one fewer and one more on each host; any number may be typed.
 func (a *action) Choices(ctx context.Context, snap *fleet.Snapshot, targets []fleet.Ref) (actions.Choices, error) {
-	t, svc, err := a.find(snap, targets)
+	t, svc, err := a.deps.Places.FindSeen(snap, targets)
 	if err != nil {
 		return actions.Choices{}, err
 	}
