@@ -87,16 +87,22 @@ func throwAway(t *testing.T) string {
 
 func oneContainer(ctx context.Context, t *testing.T, d *client.Client) {
 	t.Helper()
-	binary, err := os.ReadFile("/bin/busybox")
+	program := filepath.Join(t.TempDir(), "app")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/nexgate-hq/nexops/lab/real/app")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	binary, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
-	_ = w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(binary))})
+	_ = w.WriteHeader(&tar.Header{Name: "app", Mode: 0o755, Size: int64(len(binary))})
 	_, _ = w.Write(binary)
 	_ = w.Close()
-	r, err := d.ImageImport(ctx, image.ImportSource{Source: &files, SourceName: "-"}, "lab/busybox:1", image.ImportOptions{Changes: []string{"LABEL a=b"}})
+	r, err := d.ImageImport(ctx, image.ImportSource{Source: &files, SourceName: "-"}, "lab/app:1", image.ImportOptions{Changes: []string{"LABEL a=b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,10 +110,10 @@ func oneContainer(ctx context.Context, t *testing.T, d *client.Client) {
 	_ = r.Close()
 	labels := map[string]string{"com.docker.compose.project": "p", "com.docker.compose.service": "s"}
 	c, err := d.ContainerCreate(ctx, &container.Config{
-		Image: "lab/busybox:1", Cmd: []string{"/bin/busybox", "sleep", "1000"}, Labels: labels, Env: []string{"A=b"},
+		Image: "lab/app:1", Cmd: []string{"/app"}, Labels: labels, Env: []string{"A=b"},
 		ExposedPorts: nat.PortSet{"80/tcp": {}},
 		Healthcheck: &container.HealthConfig{
-			Test: []string{"CMD", "/bin/busybox", "true"}, Interval: time.Second, Timeout: time.Second, StartPeriod: time.Second, Retries: 3,
+			Test: []string{"CMD", "/app", "-healthcheck"}, Interval: time.Second, Timeout: time.Second, StartPeriod: time.Second, Retries: 3,
 		},
 	}, &container.HostConfig{NetworkMode: "none", PortBindings: nat.PortMap{}, RestartPolicy: container.RestartPolicy{Name: "unless-stopped"}, Resources: container.Resources{Memory: 64 << 20, NanoCPUs: 1e9}}, nil, nil, "p-s-1")
 	if err != nil {

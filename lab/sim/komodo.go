@@ -17,18 +17,32 @@ import (
 	"github.com/nexgate-hq/nexops/remote"
 )
 
-// Komodo and what belongs to it, for those who put it before another estate.
-type (
-	Komodo          = komodo.Server
-	KomodoOptions   = komodo.Options
-	KomodoEstate    = komodo.Estate
-	KomodoResult    = komodo.Result
-	KomodoContainer = komodo.Container
-	KomodoUser      = komodo.User
-	KomodoSync      = komodo.Sync
-	KomodoAlert     = komodo.Alert
-	KomodoTrap      = komodo.Trap
-)
+// Komodo is a simulated Core. It and what belongs to it stand here for those who put it before another estate.
+type Komodo = komodo.Server
+
+// KomodoOptions are what NewKomodo takes.
+type KomodoOptions = komodo.Options
+
+// KomodoEstate is what a Core governs.
+type KomodoEstate = komodo.Estate
+
+// KomodoResult is how a step ended.
+type KomodoResult = komodo.Result
+
+// KomodoContainer is one of a stack's containers.
+type KomodoContainer = komodo.Container
+
+// KomodoUser is who may call.
+type KomodoUser = komodo.User
+
+// KomodoSync is a resource sync.
+type KomodoSync = komodo.Sync
+
+// KomodoAlert is what a Core tells of.
+type KomodoAlert = komodo.Alert
+
+// KomodoTrap is a way of a Core that misleads.
+type KomodoTrap = komodo.Trap
 
 // The traps that tests switch.
 const (

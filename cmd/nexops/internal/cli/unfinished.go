@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -84,7 +85,7 @@ func (a *App) settle(ctx context.Context, c *console.Console, tell func(lines []
 		}
 		looking.Go(func() {
 			states, err := c.Runner.Settle(ctx, u)
-			if ctx.Err() != nil {
+			if errors.Is(ctx.Err(), context.Canceled) {
 				return // leaving: the next start looks again
 			}
 			text := u.Words()
@@ -104,9 +105,10 @@ func (a *App) settle(ctx context.Context, c *console.Console, tell func(lines []
 }
 
 // tellSettled prints, before anything new is planned, what was left without an end and what is true of it now. It reports
-// whether there was any. What cannot be seen within the time given, the next start looks at again.
+// whether there was any. What cannot be seen within the time given, the next start looks at again; what a dead console sent a moment ago is
+// given its time to become true besides.
 func (a *App) tellSettled(ctx context.Context, c *console.Console, patience time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, patience+c.Runner.Timing.Settle)
 	defer cancel()
 	var last []string
 	a.settle(ctx, c, func(lines []string) { last = lines })
