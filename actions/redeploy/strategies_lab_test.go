@@ -3,8 +3,6 @@ package redeploy
 import (
 	"context"
 	"net/http"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,12 +10,6 @@ import (
 	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/lab/real"
 	"github.com/nexgate-hq/nexops/remote"
-)
-
-// The requests of one measurement.
-const (
-	rate     = 150 // a second
-	requests = 10_000
 )
 
 // newFront is a host of the lab with nginx in front of web.
@@ -68,30 +60,10 @@ func (w *labWorld) goTo(cfg Config, tag string) (texts string, end actions.Event
 	return w.run(p)
 }
 
-// note adds a line to the report of the measurements, where one is wanted: NEXOPS_REPORT is its file.
-func note(t *testing.T, what, figures string) {
-	t.Helper()
-	t.Logf("%s: %s", what, figures)
-	path := os.Getenv("NEXOPS_REPORT")
-	if path == "" {
-		return
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // a file of whoever runs the test
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString("| " + what + " | " + figures + " |\n"); err != nil {
-		t.Error(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
 // TestLabBlueGreenUnderLoad: forth and back again, and nobody notices.
 func TestLabBlueGreenUnderLoad(t *testing.T) {
 	w, front := newFront(t)
-	load := startTraffic(t, front.URL, rate)
+	load := real.StartTraffic(t, front.URL)
 	cfg := w.frontConfig(StrategyBlueGreen)
 	for _, tag := range []string{real.GoodTag, real.FirstTag} {
 		texts, end := w.goTo(cfg, tag)
@@ -100,27 +72,38 @@ func TestLabBlueGreenUnderLoad(t *testing.T) {
 		}
 		w.await(tag, func() bool { return w.runs("prod-1", tag) })
 	}
-	figures := load.atLeast(t, requests)
-	note(t, "`bluegreen`", figures)
-	if n := load.failed.Load(); n > 0 {
-		t.Errorf("%d failed: %s", n, strings.Join(load.why, "; "))
+	t.Log(load.Measure(t, "`bluegreen`", false))
+	if n, why := load.Failed(); n > 0 {
+		t.Errorf("%d failed: %s", n, why)
 	}
 }
 
-// TestLabComposeUnderLoad measures what the simple way costs: it is the figure the others are held against.
-func TestLabComposeUnderLoad(t *testing.T) {
+// TestLabRecreatingUnderLoad measures what the ways cost that stop the only container and make it again: compose, and the
+// estate's own scripts. It is the figure the others are held against.
+func TestLabRecreatingUnderLoad(t *testing.T) {
 	w, front := newFront(t)
-	load := startTraffic(t, front.URL, rate)
-	cfg := w.frontConfig(StrategyCompose)
-	for _, tag := range []string{real.GoodTag, real.FirstTag} {
-		if texts, end := w.goTo(cfg, tag); end.Outcome != actions.OutcomeGood {
-			t.Fatalf("to %s: ended %s %v\n%s", tag, end.Outcome, end.Reasons, texts)
+	putScripts(t, w, front)
+	for _, strategy := range []string{StrategyCompose, StrategyScript} {
+		load := real.StartTraffic(t, front.URL)
+		cfg := w.frontConfig(strategy)
+		cfg.Script = Script{
+			Host: front.Host, Dir: front.Dir,
+			Deploy: []string{"./deploy.sh", "{env}", "{service}", "{tag}"}, Rollback: []string{"./rollback.sh", "{env}", "{service}", "{tag}"},
 		}
-		w.await(tag, func() bool { return w.runs("prod-1", tag) })
+		for _, tag := range []string{real.GoodTag, real.FirstTag} {
+			if texts, end := w.goTo(cfg, tag); end.Outcome != actions.OutcomeGood {
+				t.Fatalf("%s to %s: ended %s %v\n%s", strategy, tag, end.Outcome, end.Reasons, texts)
+			}
+			w.await(tag, func() bool { return w.runs("prod-1", tag) })
+		}
+		t.Log(strategy, load.Measure(t, "`"+strategy+"`", true))
+		if n, _ := load.Failed(); n == 0 {
+			t.Errorf("%s stopped the only container and failed no request: the load does not reach it", strategy)
+		}
 	}
-	note(t, "`compose`", load.atLeast(t, requests))
-	if load.failed.Load() == 0 {
-		t.Error("stopping the only container failed no request: the load does not reach it")
+	calls, err := w.lab.SSH(t.Context(), front.Host, "cat", front.Dir+"/calls")
+	if want := "rollback prod web 0.1.2\ndeploy prod web 0.1.0\n"; err != nil || calls != want {
+		t.Errorf("the scripts were called %q, not %q: %v", calls, want, err)
 	}
 }
 
@@ -134,7 +117,7 @@ func TestLabReloadUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("the second release", func() bool { return frontRelease(t, front.URL) == "two" })
-	load := startTraffic(t, front.URL, rate)
+	load := real.StartTraffic(t, front.URL)
 	cfg := w.frontConfig(StrategyBlueGreen)
 	cfg.Services["nginx"] = Override{Strategy: StrategyReload, Fronts: []string{"web"}, ConfigPaths: []string{"nginx"}}
 	to := ""
@@ -158,9 +141,9 @@ func TestLabReloadUnderLoad(t *testing.T) {
 		}
 		to = p.Undo.Args[ArgTo]
 	}
-	note(t, "`reload`", load.atLeast(t, requests))
-	if n := load.failed.Load(); n > 0 {
-		t.Errorf("%d failed: %s", n, strings.Join(load.why, "; "))
+	t.Log(load.Measure(t, "`reload`", false))
+	if n, why := load.Failed(); n > 0 {
+		t.Errorf("%d failed: %s", n, why)
 	}
 }
 
@@ -176,23 +159,35 @@ func frontRelease(t *testing.T, url string) string {
 	return resp.Header.Get("X-Front")
 }
 
-// TestLabScript: the estate's own scripts on a real host, one of which fails after its work was done, and one before.
-func TestLabScript(t *testing.T) {
-	w, front := newFront(t)
+// putScripts are the estate's own ways to deploy and to roll back, on the host, beside two that go wrong: each says in a
+// file what it was called with.
+func putScripts(t *testing.T, w *labWorld, front *real.Front) {
+	t.Helper()
 	const pc = "docker compose --progress quiet --project-directory /opt/front -p front -f compose.yml --env-file services/web/tag.env"
+	const to = "[ \"$1\" = prod ] && [ \"$2\" = web ]\necho \"WEB_TAG=$3\" >services/web/tag.env\n" +
+		pc + " pull web\n" + pc + " up -d --no-deps --wait web\n"
 	scripts := map[string]string{
-		"deploy.sh":   "#!/bin/sh\nset -eu\n[ \"$1\" = prod ] && [ \"$2\" = web ]\necho \"WEB_TAG=$3\" >services/web/tag.env\n" + pc + " pull web\n" + pc + " up -d --no-deps --wait web\necho deployed\n",
-		"rollback.sh": "#!/bin/sh\n./deploy.sh prod web \"$1\" && echo 'the chat does not answer' >&2\nexit 3\n",
+		"deploy.sh":   "#!/bin/sh\nset -eu\necho \"deploy $*\" >>calls\n" + to + "echo deployed\n",
+		"rollback.sh": "#!/bin/sh\nset -eu\necho \"rollback $*\" >>calls\n" + to + "echo 'rolled back'\n",
+		"late.sh":     "#!/bin/sh\n./rollback.sh \"$@\" && echo 'the chat does not answer' >&2\nexit 3\n",
 		"broken.sh":   "#!/bin/sh\necho 'no space left' >&2\nexit 1\n",
 	}
 	if err := w.lab.CommitFront(t.Context(), front, "scripts", scripts); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.lab.SSH(t.Context(), front.Host, "chmod", "+x", front.Dir+"/deploy.sh", front.Dir+"/rollback.sh", front.Dir+"/broken.sh"); err != nil {
-		t.Fatal(err)
+	for name := range scripts {
+		if _, err := w.lab.SSH(t.Context(), front.Host, "chmod", "+x", front.Dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
 	}
+}
+
+// TestLabScript: the estate's own scripts on a real host, one of which fails after its work was done, and one before.
+func TestLabScript(t *testing.T) {
+	w, front := newFront(t)
+	putScripts(t, w, front)
 	cfg := w.frontConfig(StrategyScript)
-	cfg.Script = Script{Host: front.Host, Dir: front.Dir, Deploy: []string{"./deploy.sh", "{env}", "{service}", "{tag}"}, Rollback: []string{"./rollback.sh", "{tag}"}}
+	cfg.Script = Script{Host: front.Host, Dir: front.Dir, Deploy: []string{"./deploy.sh", "{env}", "{service}", "{tag}"}, Rollback: []string{"./late.sh", "{env}", "{service}", "{tag}"}}
 	tests := []struct {
 		tag     string
 		change  func()

@@ -243,3 +243,84 @@ func TestNoMachinePaths(t *testing.T) {
 		}
 	}
 }
+
+// CI runs the lab's tests by their names: one that needs the lab and does not say so would never be run with it.
+func TestWhatNeedsTheServersSaysSo(t *testing.T) {
+	files := goFiles(t)
+	users := map[string]map[string]bool{} // by package: the functions of its tests through which the lab is reached
+	for _, f := range files {
+		if f.test && users[f.dir] == nil {
+			users[f.dir] = labUsers(files, f.dir)
+		}
+	}
+	if !users["cmd/nexops"]["inLab"] {
+		t.Fatal("inLab of cmd/nexops is not seen to use the lab: nothing is checked")
+	}
+	for _, f := range files {
+		for _, d := range f.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || !f.test || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "Test") || fn.Name.Name == "TestMain" {
+				continue
+			}
+			name := fn.Name.Name
+			if strings.Contains(name, "Lab") || strings.Contains(name, "Real") {
+				continue
+			}
+			if strings.HasSuffix(f.name, "_lab_test.go") || users[f.dir][name] {
+				t.Errorf("%s: %s needs the lab: without Lab or Real in its name CI does not run it with one", f.name, name)
+			}
+		}
+	}
+}
+
+// labUsers are the functions of a folder's tests that call real.FromEnv, themselves or through one another.
+func labUsers(files []goFile, dir string) map[string]bool {
+	calls := map[string]map[string]bool{}
+	for _, f := range files {
+		for _, d := range f.ast.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Body == nil || !f.test || f.dir != dir {
+				continue
+			}
+			of := calls[fn.Name.Name]
+			if of == nil {
+				of = map[string]bool{}
+				calls[fn.Name.Name] = of
+			}
+			ast.Inspect(fn.Body, func(n ast.Node) bool {
+				if c, ok := n.(*ast.CallExpr); ok {
+					of[callee(c)] = true
+				}
+				return true
+			})
+		}
+	}
+	users := map[string]bool{"real.FromEnv": true}
+	if dir == "lab/real" {
+		users["FromEnv"] = true
+	}
+	for more := true; more; {
+		more = false
+		for name, of := range calls {
+			for c := range of {
+				if users[c] && !users[name] {
+					users[name], more = true, true
+				}
+			}
+		}
+	}
+	return users
+}
+
+// callee is what is called: f, or x.f where x is a name.
+func callee(c *ast.CallExpr) string {
+	switch f := c.Fun.(type) {
+	case *ast.Ident:
+		return f.Name
+	case *ast.SelectorExpr:
+		if x, ok := f.X.(*ast.Ident); ok {
+			return x.Name + "." + f.Sel.Name
+		}
+	}
+	return ""
+}

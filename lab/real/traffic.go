@@ -1,21 +1,22 @@
-package redeploy
+package real
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
-// traffic is steady HTTP load on one address, and what became of it. Half of the requests are on connections of their own, every fifth
+// Traffic is steady HTTP load on one address, and what became of it. Half of the requests are on connections of their own, every fifth
 // of those a POST that is never sent twice. The others are GETs on kept connections, as browsers have them: a server may
 // close an idle one at any time, and then the client asks again on a new one.
-type traffic struct {
+type Traffic struct {
 	url    string
 	asked  atomic.Int64
 	failed atomic.Int64
@@ -27,13 +28,19 @@ type traffic struct {
 	users  sync.WaitGroup
 }
 
-const trafficUsers = 10
+const (
+	trafficUsers = 10
+	trafficRate  = 150 // requests a second
+	// A measurement is of so many requests; without a report one that fails requests anyhow is of fewer.
+	trafficRequests = 10_000
+	trafficFew      = 1_500
+)
 
-// startTraffic asks rate times a second until it is stopped. Nothing is asked twice.
-func startTraffic(t *testing.T, url string, rate int) *traffic {
+// StartTraffic asks steadily until it is ended. Nothing is asked twice.
+func StartTraffic(t TB, url string) *Traffic {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	tr := &traffic{url: url, stop: stop}
+	tr := &Traffic{url: url, stop: stop}
 	for i := range trafficUsers {
 		client := &http.Client{
 			Timeout:   10 * time.Second,
@@ -41,7 +48,7 @@ func startTraffic(t *testing.T, url string, rate int) *traffic {
 		}
 		tr.users.Go(func() {
 			defer client.CloseIdleConnections()
-			tick := time.NewTicker(time.Second * trafficUsers / time.Duration(rate))
+			tick := time.NewTicker(time.Second * trafficUsers / trafficRate)
 			defer tick.Stop()
 			for n := i; ctx.Err() == nil; n++ {
 				tr.ask(client, i%2 == 0 && n%5 == 0)
@@ -52,11 +59,11 @@ func startTraffic(t *testing.T, url string, rate int) *traffic {
 			}
 		})
 	}
-	t.Cleanup(tr.end)
+	t.Cleanup(tr.End)
 	return tr
 }
 
-func (tr *traffic) ask(client *http.Client, post bool) {
+func (tr *Traffic) ask(client *http.Client, post bool) {
 	method, body := http.MethodGet, io.Reader(nil)
 	if post {
 		tr.posts.Add(1)
@@ -87,7 +94,7 @@ func (tr *traffic) ask(client *http.Client, post bool) {
 	}
 }
 
-func (tr *traffic) fail(why string) {
+func (tr *Traffic) fail(why string) {
 	tr.failed.Add(1)
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -97,21 +104,49 @@ func (tr *traffic) fail(why string) {
 	}
 }
 
-func (tr *traffic) end() {
+// End ends it; more than once does no harm.
+func (tr *Traffic) End() {
 	tr.stop()
 	tr.users.Wait()
 }
 
-// atLeast lets the load go on until so many requests were made, ends it, and says how it went.
-func (tr *traffic) atLeast(t *testing.T, n int64) string {
+// Failed is how many requests have failed, and why the first of them did.
+func (tr *Traffic) Failed() (n int64, why string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.failed.Load(), strings.Join(tr.why, "; ")
+}
+
+// Measure lets the load go on until enough requests were made, ends it, and says how it went. Where a report is wanted,
+// $NEXOPS_REPORT is its file, and it gets a line. few makes fewer requests do when there is none.
+func (tr *Traffic) Measure(t TB, what string, few bool) string {
 	t.Helper()
-	for end := time.Now().Add(3 * time.Minute); tr.asked.Load() < n; time.Sleep(50 * time.Millisecond) {
+	report := os.Getenv("NEXOPS_REPORT")
+	enough := int64(trafficRequests)
+	if few && report == "" {
+		enough = trafficFew
+	}
+	for end := time.Now().Add(3 * time.Minute); tr.asked.Load() < enough; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Errorf("only %d requests were made", tr.asked.Load())
-			break
+			t.Fatalf("only %d requests were made", tr.asked.Load())
 		}
 	}
-	tr.end()
-	return fmt.Sprintf("%d requests (%d of them POST), %d failed, slowest %.0f ms",
+	tr.End()
+	figures := fmt.Sprintf("%d requests (%d of them POST), %d failed, slowest %.0f ms",
 		tr.asked.Load(), tr.posts.Load(), tr.failed.Load(), float64(tr.slow.Load())/1000)
+	if report != "" {
+		if err := appendLine(report, "| "+what+" | "+figures+" |\n"); err != nil {
+			t.Fatalf("report: %v", err)
+		}
+	}
+	return figures
+}
+
+func appendLine(path, line string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
 }
