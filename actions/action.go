@@ -163,7 +163,10 @@ type Step struct {
 	// ends at once when the run is cancelled. A plan that changes nothing by itself, only by
 	// such steps, takes no lock.
 	Attended bool
-	Of       *Plan // in a plan for several targets: the plan of the target it belongs to
+	// Touches is a service besides the plan's own that it changes, like the proxy that it reloads: it is locked as well,
+	// where the step runs. Zero: none.
+	Touches fleet.ServiceKey
+	Of      *Plan // in a plan for several targets: the plan of the target it belongs to
 	// Always: it runs at the end also when a step before it failed, was cancelled or is not known to have ended, once
 	// anything was changed. It clears away what the plan made for itself, or puts on record what came of it.
 	Always bool
@@ -203,7 +206,7 @@ type Plan struct {
 	Undo        *Intent // what would put it back; nil when nothing would
 	// Verify watches the world after the steps and gives the verdict. nil: no verification.
 	Verify func(ctx context.Context, w World, out func(line string)) (Outcome, []string) `json:"-"`
-	// LockHosts are the hosts where the lock of the service is taken.
+	// LockHosts are the hosts where the lock of the service is taken, besides those of steps that touch another one.
 	LockHosts []string
 }
 

@@ -109,10 +109,11 @@ func ageOf(snap *fleet.Snapshot, svc *fleet.Service) string {
 
 // locks looks whether somebody else acts on the services, or died while they did.
 func (g *Guard) locks(ctx context.Context, p *Plan) []Check {
-	if g.Look == nil || len(p.LockHosts) == 0 {
+	hosts := p.lockHosts()
+	if g.Look == nil || len(hosts) == 0 {
 		return nil
 	}
-	found, err := g.Look(ctx, p.services(), p.LockHosts)
+	found, err := g.Look(ctx, p.changed(), hosts)
 	if err != nil {
 		return []Check{{Name: "lock", State: CheckWarn, Detail: "it cannot be seen whether somebody else acts on it now: " + oneLine(err.Error())}}
 	}
@@ -166,9 +167,9 @@ func (g *Guard) holds(snap *fleet.Snapshot, p *Plan) []Check {
 	return out
 }
 
-// touchedBy reports whether a hold is on something that the plan is about.
+// touchedBy reports whether a hold is on something that the plan changes.
 func (p *Plan) touchedBy(h *fleet.Hold) bool {
-	return h.Service == "" || slices.ContainsFunc(p.services(), func(key fleet.ServiceKey) bool { return key.Name == h.Service })
+	return h.Service == "" || slices.ContainsFunc(p.changed(), func(key fleet.ServiceKey) bool { return key.Name == h.Service })
 }
 
 // against reports whether it is known that the plan goes against a hold.

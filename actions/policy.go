@@ -3,6 +3,7 @@ package actions
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -152,8 +153,31 @@ func (p *Plan) services() []fleet.ServiceKey {
 			}
 		}
 	}
-	sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
-	return keys
+	return sortedKeys(keys)
+}
+
+// changed are the services a plan is about and those that its steps touch besides.
+func (p *Plan) changed() []fleet.ServiceKey {
+	keys := p.services()
+	for i := range p.Steps {
+		if k := p.Steps[i].Touches; k != (fleet.ServiceKey{}) && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	return sortedKeys(keys)
+}
+
+// lockHosts are the hosts where all of them are locked, in the one order in which every console takes its locks: of two
+// that want the same ones one has the first, and the other none.
+func (p *Plan) lockHosts() []string {
+	hosts := slices.Clone(p.LockHosts)
+	for i := range p.Steps {
+		if p.Steps[i].Touches != (fleet.ServiceKey{}) && p.Steps[i].Host != "" {
+			hosts = append(hosts, p.Steps[i].Host)
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }
 
 // unlocked reports whether a plan takes no lock. One that only hands somebody a terminal does not: a
@@ -174,7 +198,7 @@ func (p *Plan) locked() []fleet.ServiceKey {
 	if p.unlocked() {
 		return nil
 	}
-	return p.services()
+	return p.changed()
 }
 
 // confirmed checks what the person did against what is required.

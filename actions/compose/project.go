@@ -16,6 +16,7 @@ type Rendered struct {
 	Scale         *int   `json:"scale"`
 	ContainerName string `json:"container_name"`
 	NetworkMode   string `json:"network_mode"`
+	Platform      string `json:"platform"` // "linux/arm64"; "" is the host's own
 	Ports         []struct {
 		Published any `json:"published"` // on the host: "8080", "8080-8090", "" for any; older versions give a number
 	} `json:"ports"`

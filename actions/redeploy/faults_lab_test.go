@@ -40,6 +40,7 @@ func TestLabFaults(t *testing.T) {
 		{"disk of the engine full", diskFullEngine},
 		{"registry down before the plan", registryDownBefore},
 		{"registry down in the middle", registryDownDuring},
+		{"registry down in the middle, tag in git", registryDownGit},
 		{"registry down, image on the host", registryNotNeeded},
 		{"release pruned from host and registry", pruned},
 		{"somebody else moved the tag", pushRejected},

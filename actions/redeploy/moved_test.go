@@ -15,7 +15,7 @@ func TestMovedTagIsPulledByDigest(t *testing.T) {
 	h := s.hosts[0]
 	h.images["0.4.1"] = digestOf("x")
 	p := s.plan("")
-	if got := steps(p); !strings.Contains(got, "pull image by digest prod-1, move tag back prod-1, look at image prod-1, look at compose file prod-1, up prod-1") {
+	if got := steps(p); !strings.Contains(got, "pull image by digest prod-1, move tag back prod-1, look at image prod-1, look at tag file prod-1") {
 		t.Errorf("steps %s", got)
 	}
 	if _, end := s.run(p); end.Outcome != actions.OutcomeGood || h.instance.Release.Digest != digestOf("0.4.1") {

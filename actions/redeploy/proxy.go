@@ -23,6 +23,7 @@ var proxyImages = []string{"nginx", "traefik", "caddy", "haproxy", "envoy"}
 // proxy is a reverse proxy that has to learn of the new containers, on one of its hosts.
 type proxy struct {
 	*compose.Survey
+	key     fleet.ServiceKey
 	service string // in its Compose files
 	id      string // of its container
 	test    []string
@@ -99,7 +100,7 @@ func (p *planner) askProxy(ctx context.Context, t *compose.Target, svc *fleet.Se
 // newProxy says how a proxy is told, on one host.
 func (a *action) newProxy(t *compose.Target, svc *fleet.Service, pl *compose.Place) (*proxy, error) {
 	o := a.cfg.Services[t.Key.Name]
-	px := &proxy{service: t.Service, test: o.TestConfig, reload: o.ReloadConfig}
+	px := &proxy{key: t.Key, service: t.Service, test: o.TestConfig, reload: o.ReloadConfig}
 	if strings.Contains(path.Base(t.Image), "nginx") {
 		if len(px.test) == 0 {
 			px.test = []string{"nginx", "-t"}
@@ -163,6 +164,7 @@ func (e *execution) reloadProxy(px *proxy) []actions.Step {
 			return nil
 		}),
 	}
+	steps[1].Touches = px.key // nobody else tells it, or makes it again, meanwhile
 	if px.reload[0] != "nginx" {
 		return steps
 	}

@@ -254,6 +254,33 @@ func TestGitCommitIsPushedAndPulled(t *testing.T) {
 	}
 }
 
+// The image is on every host before a commit, or any host's own file, says that it is wanted: what the last host cannot
+// pull has changed nothing on the first, and the reconciler finds nothing to deploy.
+func TestNothingIsSwitchedBeforeEveryHostHasTheImage(t *testing.T) {
+	for home, want := range map[string]string{
+		compose.HomeCheckout: "pull image prod-2, look at image prod-2, look at tag file prod-1, copy tag file prod-1, write tag prod-1, switch tag file prod-1, look at compose file prod-1, up prod-1, " +
+			"look at tag file prod-2, copy tag file prod-2, write tag prod-2, switch tag file prod-2, look at compose file prod-2, up prod-2",
+		compose.HomeGit: "pull image prod-2, look at image prod-2, push tag commit, pull checkout prod-1, look at compose file prod-1, up prod-1, pull checkout prod-2, look at compose file prod-2, up prod-2",
+	} {
+		t.Run(home, func(t *testing.T) {
+			s := newStage(t, home, "prod-1", "prod-2")
+			delete(s.hosts[1].images, "0.4.1")
+			p, before := s.plan(""), s.state()
+			if got := steps(p); got != want {
+				t.Errorf("steps %s", got)
+			}
+			s.set(func() { delete(s.registry, "0.4.1") })
+			_, end := s.run(p)
+			if all := strings.Join(end.Reasons, "\n"); end.Outcome != actions.OutcomeFailed || !strings.Contains(all, "pull image on prod-2") {
+				t.Errorf("ended %s: %s", end.Outcome, all)
+			}
+			if after := s.state(); after != before {
+				t.Errorf("before\n%s\nafter\n%s", before, after)
+			}
+		})
+	}
+}
+
 func TestFaults(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -279,7 +306,9 @@ func TestFaults(t *testing.T) {
 		{"the disk is full", func(_ *stage, h *engineHost) { h.full = true },
 			actions.OutcomeFailed, []string{"No space left on device"}, "0.4.2", "0.4.2"},
 		{"the tag moved between plan and pull", func(s *stage, h *engineHost) { s.registry["0.4.1"] = digestOf("x") },
-			actions.OutcomeFailed, []string{"the tag was moved", "not done: up on prod-1"}, "0.4.1", "0.4.2"},
+			actions.OutcomeFailed, []string{"the tag was moved", "not done: copy tag file on prod-1", "up on prod-1"}, "0.4.2", "0.4.2"},
+		{"the registry loses it between plan and pull", func(s *stage, h *engineHost) { delete(s.registry, "0.4.1") },
+			actions.OutcomeFailed, []string{"pull image on prod-1: prod-1: docker pull", "manifest unknown", "not done: pull image on prod-1, copy tag file on prod-1"}, "0.4.2", "0.4.2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

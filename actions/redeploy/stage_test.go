@@ -47,9 +47,10 @@ type stage struct {
 	metrics   map[fleet.MetricName]fleet.Metric
 	failing   string // the error of the metrics' source
 	blind     map[string]string
-	history   []string // tags, newest first
-	forgotten bool     // the registry has 0.4.1 no more, not even by its digest
-	front     bool     // there is an nginx on each host
+	history   []string       // tags, newest first
+	forgotten bool           // the registry has 0.4.1 no more, not even by its digest
+	front     bool           // there is an nginx on each host
+	locker    actions.Locker // nil: one that nobody else asks
 }
 
 // engineHost is one host.
@@ -257,6 +258,13 @@ func (h *engineHost) docker(argv []string) (remote.Result, error) {
 			return exit(1, "Error: No such image: "+tag)
 		}
 		return printed([]any{map[string]any{"Id": idOf(tag), "RepoDigests": []string{imageName + "@" + digest}, "Size": 12 << 20}})
+	case "pull " + imageName + ":" + tag:
+		digest, ok := h.s.registry[tag]
+		if !ok {
+			return exit(1, "Error response from daemon: manifest unknown")
+		}
+		h.images[tag] = digest
+		return remote.Result{Stderr: []byte("Downloaded\nDB_PASSWORD=" + canary + "\n")}, nil
 	case "pull " + imageName + "@" + digestOf("0.4.1"), "tag " + imageName + "@" + digestOf("0.4.1"):
 		if argv[0] == "tag" {
 			h.images[tag] = digestOf("0.4.1")
@@ -372,13 +380,6 @@ func (h *engineHost) composed(cmd remote.Command) (remote.Result, error) {
 			"depends_on": depends,
 			"image":      imageName + ":" + tag, "environment": map[string]string{"DB_URL": canary},
 		}}})
-	case slices.Contains(cmd.Argv, "pull"):
-		digest, ok := h.s.registry[tag]
-		if !ok {
-			return exit(18, "manifest unknown")
-		}
-		h.images[tag] = digest
-		return remote.Result{Stderr: []byte("ai Pulled\nDB_PASSWORD=" + canary + "\n")}, nil
 	case h.upFails != "":
 		return exit(1, h.upFails)
 	case h.images[tag] == "":
@@ -501,9 +502,13 @@ func (s *stage) run(p *actions.Plan) ([]actions.Event, actions.Event) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	locker := s.locker
+	if locker == nil {
+		locker = actions.NewMemoryLocker(time.Now)
+	}
 	r := actions.NewRunner(actions.RunnerOptions{
 		Policy:  actions.Policy{Environments: map[string]actions.EnvironmentPolicy{"prod": {Confirm: actions.ConfirmY}}},
-		Journal: j, Locker: actions.NewMemoryLocker(time.Now), World: s, Who: "ana@laptop",
+		Journal: j, Locker: locker, World: s, Who: "ana@laptop",
 		Timing: actions.Timing{Reread: time.Second, Settle: 20 * time.Millisecond, Look: 2 * time.Millisecond},
 	})
 	ch, err := r.Run(context.Background(), p, actions.Confirmation{Yes: true})

@@ -19,9 +19,15 @@ type execution struct {
 	said  string // what a script said that its exit code does not make good
 }
 
-// steps are all steps of the plan, in order.
+// steps are all steps of the plan, in order. The image is on every host before anything says that it is wanted: a tag whose image
+// cannot be pulled is a trap for the next docker compose up, whoever runs it, and a pushed one for the reconciler of every host.
 func (e *execution) steps() []actions.Step {
 	var list []actions.Step
+	for _, s := range e.surveys {
+		if e.bringsImage() {
+			list = append(list, e.bringImage(s)...)
+		}
+	}
 	if e.commit != "" {
 		list = append(list, actions.Step{
 			Name: "push tag commit", Argv: e.repo.PushArgv(e.commit, e.base), Mutates: true,
@@ -31,8 +37,8 @@ func (e *execution) steps() []actions.Step {
 		})
 	}
 	for _, s := range e.surveys {
-		if !e.way.offHost && e.way.ask == nil {
-			list = append(list, e.bring(s)...)
+		if e.bringsImage() {
+			list = append(list, e.bringTag(s)...)
 		}
 		if e.way.steps != nil {
 			list = append(list, e.way.steps(e, s)...)
@@ -47,8 +53,35 @@ func (e *execution) steps() []actions.Step {
 	return list
 }
 
-// bring has tag and image on a host.
-func (e *execution) bring(s *survey) []actions.Step {
+// bringsImage: neither others bring tag and image to the hosts, nor do they stay.
+func (e *execution) bringsImage() bool { return !e.way.offHost && e.way.ask == nil }
+
+// bringImage has the image on a host. What runs there does not see it.
+func (e *execution) bringImage(s *survey) []actions.Step {
+	switch {
+	case s.moved:
+		return []actions.Step{
+			s.Mutate("pull image by digest", e.pullArgv(s, e.byDigest())),
+			s.Mutate("move tag back", []string{"docker", "tag", e.byDigest(), e.t.to.Ref()}), e.checkPulled(s),
+		}
+	case s.local == nil:
+		return []actions.Step{s.Mutate("pull image", e.pullArgv(s, e.t.to.Ref())), e.checkPulled(s)}
+	default:
+		return nil
+	}
+}
+
+// pullArgv pulls by name, not by the Compose file, which still says the release that runs.
+func (e *execution) pullArgv(s *survey, ref string) []string {
+	argv := []string{"docker", "pull"}
+	if s.rendered.Platform != "" {
+		argv = append(argv, "--platform="+s.rendered.Platform)
+	}
+	return append(argv, ref)
+}
+
+// bringTag puts the tag where Compose on a host reads it.
+func (e *execution) bringTag(s *survey) []actions.Step {
 	var list []actions.Step
 	switch {
 	case e.way.ownTag:
@@ -56,13 +89,6 @@ func (e *execution) bring(s *survey) []actions.Step {
 		list = append(list, s.PullCheckout(e.repo.Branch))
 	case s.tag != e.t.to.Tag:
 		list = append(list, e.setTag(s)...)
-	}
-	switch {
-	case s.moved:
-		list = append(list, s.Mutate("pull image by digest", []string{"docker", "pull", e.byDigest()}),
-			s.Mutate("move tag back", []string{"docker", "tag", e.byDigest(), e.t.to.Ref()}), e.checkPulled(s))
-	case s.local == nil:
-		list = append(list, e.pullImage(s), e.checkPulled(s))
 	}
 	return append(list, e.checkRendered(s))
 }
@@ -72,10 +98,6 @@ func (e *execution) setTag(s *survey) []actions.Step {
 	return s.SetTag(compose.TagChange{
 		File: s.file, Key: e.a.cfg.tagKey(e.t.Key), Was: s.content, Tag: e.t.to.Tag, Digest: s.digest, Plan: e.id,
 	})
-}
-
-func (e *execution) pullImage(s *survey) actions.Step {
-	return s.Mutate("pull image", s.Place.Argv(e.a.cfg.Compose, "pull", e.t.Service))
 }
 
 // checkPulled looks at what was pulled: it has to be what the plan said.

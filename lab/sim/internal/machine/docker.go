@@ -44,6 +44,8 @@ func (c *call) docker(ctx context.Context, args []string) int {
 		return c.imageInspect(args[2])
 	case len(args) == 5 && slices.Equal(args[:4], []string{"container", "inspect", "--format", "{{json .State}}"}):
 		return c.containerState(args[4])
+	case len(args) == 2 && args[0] == "pull":
+		return c.dockerPull(ctx, args[1])
 	case len(args) >= 3 && args[0] == "manifest" && args[1] == "inspect":
 		return c.manifestInspect(args[2:])
 	case slices.Equal(args, []string{"system", "dial-stdio"}):
@@ -81,6 +83,17 @@ func (c *call) imageInspect(ref string) int {
 		return c.fail(1, "Error: No such image: %s", ref)
 	}
 	return c.json([]any{engine.InspectImage(img)}, "    ")
+}
+
+func (c *call) dockerPull(ctx context.Context, ref string) int {
+	if !c.pause(ctx, c.m.Pace) {
+		return 130
+	}
+	img, _, err := c.m.World.Pull(c.m.Name, ref, c.m.World.Now())
+	if err != nil {
+		return c.fail(1, "Error response from daemon: manifest for %s not found: manifest unknown: manifest unknown", ref)
+	}
+	return c.say("Digest: %s\nStatus: Downloaded newer image for %s\n%s", img.Digest, ref, ref)
 }
 
 func (c *call) manifestInspect(args []string) int {
