@@ -170,6 +170,8 @@ type Step struct {
 	// Always: it runs at the end also when a step before it failed, was cancelled or is not known to have ended, once
 	// anything was changed. It clears away what the plan made for itself, or puts on record what came of it.
 	Always bool
+	// At is the place, no host, that the step changes and that keeps the plan's lock; nil: none.
+	At LockPlace `json:"-"`
 	// Do runs the step. It writes output, line by line, to out. An error for which
 	// errors.Is(err, ErrUnknown) means nobody knows whether it took effect.
 	Do func(ctx context.Context, out func(stream, line string)) error `json:"-"`

@@ -15,8 +15,8 @@ import (
 type Guard struct {
 	Order []string // of the environment's services: several targets are acted on in this order
 	Who   string
-	// Look gives the locks that are on services on hosts now; nil looks nowhere.
-	Look func(ctx context.Context, services []fleet.ServiceKey, hosts []string) ([]*LockedError, error)
+	// Look gives the locks that are now on what a request would lock; nil looks nowhere.
+	Look func(ctx context.Context, req LockRequest) ([]*LockedError, error)
 	// Dead reports whether the console that ran a plan is known to be dead; nil knows of none.
 	Dead func(plan string) bool
 	Now  func() time.Time
@@ -109,11 +109,11 @@ func ageOf(snap *fleet.Snapshot, svc *fleet.Service) string {
 
 // locks looks whether somebody else acts on the services, or died while they did.
 func (g *Guard) locks(ctx context.Context, p *Plan) []Check {
-	hosts := p.lockHosts()
-	if g.Look == nil || len(hosts) == 0 {
+	req := LockRequest{Services: p.changed(), Hosts: p.lockHosts(), Places: p.places()}
+	if g.Look == nil || len(req.Hosts) == 0 && len(req.Places) == 0 {
 		return nil
 	}
-	found, err := g.Look(ctx, p.changed(), hosts)
+	found, err := g.Look(ctx, req)
 	if err != nil {
 		return []Check{{Name: "lock", State: CheckWarn, Detail: "it cannot be seen whether somebody else acts on it now: " + oneLine(err.Error())}}
 	}

@@ -21,9 +21,10 @@ type Locker interface {
 // LockRequest says what to lock, where and for whom.
 type LockRequest struct {
 	Services []fleet.ServiceKey
-	Hosts    []string // where the action takes effect
-	Owner    string   // "ana@laptop"
-	Reason   string   // the plan's title
+	Hosts    []string    // where the action takes effect
+	Places   []LockPlace // and where that is no host
+	Owner    string      // "ana@laptop"
+	Reason   string      // the plan's title
 	Plan     string
 	TakeOver []fleet.Lock // locks of dead consoles, as they were confirmed to be taken over
 }

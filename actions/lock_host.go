@@ -17,8 +17,8 @@ import (
 const maxOwner = 4096
 
 // HostLocker locks on the hosts where an action takes effect, by a folder that is made
-// there atomically: every console sees the same lock, whatever machine it is on. Times
-// are those of the host's clock.
+// there atomically, and in the places that are no hosts: every console sees the same lock,
+// whatever machine it is on. Times are those of the host's or the place's clock.
 type HostLocker struct {
 	cfg  LockConfig
 	host func(name string) (remote.Host, error)
@@ -42,20 +42,30 @@ func NewHostLocker(cfg LockConfig, host func(name string) (remote.Host, error), 
 
 // Lock takes the folders of all services on all hosts, all or none, and keeps them alive.
 func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
-	held := &hostHeld{lost: make(chan error, 1)}
+	held := &hostHeld{lost: make(chan error, 1), log: l.log}
 	for _, name := range req.Hosts {
 		h, err := l.host(name)
 		if err != nil {
 			return nil, l.giveBack(ctx, held, fmt.Errorf("lock on %s: %w", name, err))
 		}
 		for _, key := range sortedKeys(req.Services) {
-			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry), log: l.log}
+			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry)}
 			f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
 			f.over = overOf(req.TakeOver, name, key)
 			if err := f.take(ctx); err != nil {
 				return nil, l.giveBack(ctx, held, err)
 			}
-			held.folders = append(held.folders, f)
+			held.locks = append(held.locks, f)
+		}
+	}
+	for _, at := range req.Places {
+		for _, key := range sortedKeys(req.Services) {
+			p := &placeLock{at: at, key: key, expiry: time.Duration(l.cfg.Expiry), over: overOf(req.TakeOver, at.String(), key)}
+			p.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
+			if err := p.take(ctx); err != nil {
+				return nil, l.giveBack(ctx, held, err)
+			}
+			held.locks = append(held.locks, p)
 		}
 	}
 	hctx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -64,17 +74,28 @@ func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
 	return held, nil
 }
 
-// Look gives the locks that are on services on hosts now, whoever holds them. It changes nothing.
-func (l *HostLocker) Look(ctx context.Context, services []fleet.ServiceKey, hosts []string) ([]*LockedError, error) {
+// Look gives the locks that are now on what a request would lock, whoever holds them. It changes nothing.
+func (l *HostLocker) Look(ctx context.Context, req LockRequest) ([]*LockedError, error) {
 	var out []*LockedError
-	for _, name := range hosts {
+	for _, name := range req.Hosts {
 		h, err := l.host(name)
 		if err != nil {
 			return nil, fmt.Errorf("lock on %s: %w", name, err)
 		}
-		for _, key := range sortedKeys(services) {
-			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry), log: l.log}
+		for _, key := range sortedKeys(req.Services) {
+			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry)}
 			found, err := f.look(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if found != nil {
+				out = append(out, found)
+			}
+		}
+	}
+	for _, at := range req.Places {
+		for _, key := range sortedKeys(req.Services) {
+			found, err := (&placeLock{at: at, key: key}).look(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -102,11 +123,19 @@ func (l *HostLocker) giveBack(ctx context.Context, held *hostHeld, err error) er
 	return errors.Join(err, held.Release(rctx))
 }
 
+// keptLock is one lock that is ours, on a host or in a place.
+type keptLock interface {
+	where() string
+	renew(ctx context.Context) error
+	release(ctx context.Context) error
+}
+
 type hostHeld struct {
-	folders []*lockFolder
-	lost    chan error
-	stop    context.CancelFunc
-	done    sync.WaitGroup
+	locks []keptLock
+	lost  chan error
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+	log   *slog.Logger
 }
 
 func (h *hostHeld) Lost() <-chan error { return h.lost }
@@ -121,9 +150,9 @@ func (h *hostHeld) beat(ctx context.Context, every time.Duration) {
 			return
 		case <-t.C:
 		}
-		for _, f := range h.folders {
+		for _, k := range h.locks {
 			bctx, cancel := context.WithTimeout(ctx, every)
-			err := f.renew(bctx)
+			err := k.renew(bctx)
 			cancel()
 			var locked *LockedError
 			switch {
@@ -132,25 +161,25 @@ func (h *hostHeld) beat(ctx context.Context, every time.Duration) {
 				h.lost <- fmt.Errorf("the lock was lost: %w", err)
 				return
 			default:
-				f.log.Warn("lock not renewed", "host", f.host.Name(), "service", f.key.String(), "err", err)
+				h.log.Warn("lock not renewed", "where", k.where(), "err", err)
 			}
 		}
 	}
 }
 
-// Release ends the renewing and removes the folders that are still ours.
+// Release ends the renewing and removes the locks that are still ours.
 func (h *hostHeld) Release(ctx context.Context) error {
 	if h.stop != nil {
 		h.stop()
 		h.done.Wait()
 	}
 	var errs []error
-	for i := len(h.folders) - 1; i >= 0; i-- {
-		if err := h.folders[i].release(ctx); err != nil {
+	for i := len(h.locks) - 1; i >= 0; i-- {
+		if err := h.locks[i].release(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	h.folders = nil
+	h.locks = nil
 	return errors.Join(errs...)
 }
 
@@ -161,7 +190,6 @@ type lockFolder struct {
 	dir    string
 	expiry time.Duration
 	me     owner
-	log    *slog.Logger
 	folder string      // "" is that of the service's lock
 	over   *fleet.Lock // the lock that may be taken over; nil: none
 }
@@ -172,6 +200,7 @@ func (f *lockFolder) path() string {
 	}
 	return path.Join(f.dir, lockName(f.key))
 }
+func (f *lockFolder) where() string { return f.host.Name() }
 func (f *lockFolder) owner() string { return f.path() + "/owner.json" }
 func (f *lockFolder) mutex() string { return f.path() + ".takeover" }
 

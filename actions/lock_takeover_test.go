@@ -57,7 +57,7 @@ func TestClockSkewDoesNotMatter(t *testing.T) {
 		if _, err := l.Lock(context.Background(), request("p2")); !errors.As(err, &locked) || locked.Expired() {
 			t.Errorf("skew %s: a live lock: %v", skew, err)
 		}
-		found, err := l.Look(context.Background(), []fleet.ServiceKey{aiProd}, []string{"prod-1"})
+		found, err := l.Look(context.Background(), LockRequest{Services: []fleet.ServiceKey{aiProd}, Hosts: []string{"prod-1"}})
 		if err != nil || len(found) != 1 || found[0].Expired() || found[0].Until.Sub(found[0].Now) < 50*time.Second {
 			t.Errorf("skew %s: looked at: %+v, %v", skew, found, err)
 		}

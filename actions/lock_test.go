@@ -84,7 +84,7 @@ func TestHostLockRefusesWithWhoAndSince(t *testing.T) {
 // takeover is a request that takes over whatever lock is there now, as somebody has confirmed.
 func takeover(t *testing.T, dir, plan string) LockRequest {
 	t.Helper()
-	found, err := hostLocker(dir, time.Minute).Look(context.Background(), []fleet.ServiceKey{aiProd}, []string{"prod-1"})
+	found, err := hostLocker(dir, time.Minute).Look(context.Background(), LockRequest{Services: []fleet.ServiceKey{aiProd}, Hosts: []string{"prod-1"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func (x *run) lock(ctx context.Context) (verdict, bool) {
 	lctx, cancel := context.WithTimeout(ctx, x.r.Timing.Lock)
 	defer cancel()
 	held, err := x.r.Locker.Lock(lctx, LockRequest{
-		Services: x.p.changed(), Hosts: x.p.lockHosts(), Owner: x.p.Intent.Who, Reason: x.p.Title, Plan: x.p.ID,
+		Services: x.p.changed(), Hosts: x.p.lockHosts(), Places: x.p.places(), Owner: x.p.Intent.Who, Reason: x.p.Title, Plan: x.p.ID,
 		TakeOver: x.p.takeOver(),
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func (x *run) lock(ctx context.Context) (verdict, bool) {
 		return x.untouched(OutcomeFailed, err.Error()), false
 	}
 	x.held = held
-	text := strings.Join(x.p.lockHosts(), ", ")
+	text := x.p.lockedOn()
 	for _, l := range x.p.takeOver() {
 		text += fmt.Sprintf("; on %s taken over from %s (plan %s)", l.Subject.Host, orNothing(l.Owner), orNothing(l.Plan))
 	}

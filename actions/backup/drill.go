@@ -202,6 +202,7 @@ func (r *rehearsal) plan(ctx context.Context) (*actions.Plan, error) {
 	}
 	if ok, _ := p.Runnable(); ok {
 		p.Steps = r.steps()
+		r.lock(p)
 	}
 	p.Verify = r.verify
 	return p, nil

@@ -45,6 +45,7 @@ func (w *work) planMirror(ctx context.Context) (*actions.Plan, error) {
 	if ok, _ := p.Runnable(); ok {
 		p.Steps = append([]actions.Step{w.copyStep(m, todo), w.compareStep(m)}, writeSteps(w.place, "record",
 			store.FileName(w.name, w.made, store.RecordExt), func() ([]byte, error) { return w.mirrorRecord() })...)
+		w.lock(p)
 	}
 	p.Verify = w.verify
 	return p, nil

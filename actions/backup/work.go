@@ -91,9 +91,23 @@ func (w *work) plan(ctx context.Context) (*actions.Plan, error) {
 	p.Risks = append(p.Risks, w.goneRisks(gone)...)
 	if ok, _ := p.Runnable(); ok {
 		p.Steps = w.steps(broken, gone)
+		w.lock(p)
 	}
 	p.Verify = w.verify
 	return p, nil
+}
+
+// lock makes the bucket keep the lock of a job that no host keeps.
+func (w *work) lock(p *actions.Plan) {
+	locks, ok := store.LocksOf(w.place)
+	if !ok || len(p.LockHosts) > 0 {
+		return
+	}
+	for i := range p.Steps {
+		if p.Steps[i].Mutates {
+			p.Steps[i].At = locks
+		}
+	}
 }
 
 // newPlan is what all plans of a job have in common.

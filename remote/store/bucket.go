@@ -28,6 +28,8 @@ type bucket struct {
 	prefix string // ends with / or is empty
 	deps   Deps
 
+	clock serverClock
+
 	mu     sync.Mutex
 	client *minio.Client
 }
@@ -89,8 +91,9 @@ func (b *bucket) open(ctx context.Context) (*minio.Client, error) {
 	if region == "" {
 		region = "us-east-1" // what servers that have no regions answer to; asking for it is one call more
 	}
+	b.clock.to = transport
 	c, err := minio.New(u.Host, &minio.Options{
-		Creds: creds, Secure: u.Scheme == "https", Transport: transport, Region: region, BucketLookup: minio.BucketLookupAuto, MaxRetries: 3,
+		Creds: creds, Secure: u.Scheme == "https", Transport: &b.clock, Region: region, BucketLookup: minio.BucketLookupAuto, MaxRetries: 3,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("s3 %s: %w", u.Host, err)

@@ -65,6 +65,9 @@ func (b *bucket) all(ctx context.Context) (map[string]object, error) {
 		if o.Err != nil {
 			return nil, b.fail("list", o.Err)
 		}
+		if strings.Contains("/"+o.Key, "/"+lockFolder) {
+			continue
+		}
 		out[strings.TrimPrefix(o.Key, b.prefix)] = object{o.Size, o.LastModified, strings.Trim(o.ETag, `"`)}
 		if len(out) > maxMirrored {
 			return nil, fmt.Errorf("%s holds more than %d objects: mirror its prefixes one by one", b, maxMirrored)

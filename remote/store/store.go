@@ -71,6 +71,9 @@ type Config struct {
 	AccessKey remote.Secret `toml:"access_key"`
 	SecretKey remote.Secret `toml:"secret_key"`
 	CAFile    string        `toml:"ca_file"`
+	// Lock is where the locks of jobs are that no host locks: in the bucket, or, for a server that has no conditional
+	// writes, "local": then only the consoles of one machine exclude one another.
+	Lock string `toml:"lock"`
 }
 
 // IsBucket reports whether the place is a bucket.
@@ -89,31 +92,41 @@ func (c *Config) HostNames() []string {
 
 // Validate gives every mistake at once.
 func (c *Config) Validate() []error {
+	if c.IsBucket() {
+		return c.validateBucket()
+	}
 	var errs []error
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.IsBucket() {
-		if c.Path != "" || c.Host != "" {
-			add("path: give either host and path, or endpoint and bucket, not both")
-		}
-		u, err := url.Parse(c.Endpoint)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.User != nil {
-			add(`endpoint: must be the address of an S3 server: "https://s3.example.org"`)
-		}
-		if c.Bucket == "" || strings.ContainsAny(c.Bucket, "/ ") {
-			add("bucket: missing, or no name of a bucket")
-		}
-		if (c.AccessKey == "") != (c.SecretKey == "") {
-			add("access_key: give access_key and secret_key, or neither")
-		}
-		return append(errs, checkFolder("prefix", c.Prefix)...)
-	}
 	if !path.IsAbs(c.Path) || path.Clean(c.Path) != c.Path || c.Path == "/" || strings.ContainsFunc(c.Path, isControl) {
 		add(`path: must be an absolute path: "/srv/backups"; or give endpoint and bucket`)
 	}
-	if c.Prefix != "" || c.Via != "" || c.AccessKey != "" || c.SecretKey != "" || c.Region != "" || c.CAFile != "" {
-		add("prefix, via, region, access_key, secret_key and ca_file are for a bucket: give endpoint and bucket")
+	if c.Prefix != "" || c.Via != "" || c.AccessKey != "" || c.SecretKey != "" || c.Region != "" || c.CAFile != "" || c.Lock != "" {
+		add("prefix, via, region, access_key, secret_key, ca_file and lock are for a bucket: give endpoint and bucket")
 	}
 	return errs
+}
+
+// validateBucket is Validate of a bucket.
+func (c *Config) validateBucket() []error {
+	var errs []error
+	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Path != "" || c.Host != "" {
+		add("path: give either host and path, or endpoint and bucket, not both")
+	}
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.User != nil {
+		add(`endpoint: must be the address of an S3 server: "https://s3.example.org"`)
+	}
+	if c.Bucket == "" || strings.ContainsAny(c.Bucket, "/ ") {
+		add("bucket: missing, or no name of a bucket")
+	}
+	if (c.AccessKey == "") != (c.SecretKey == "") {
+		add("access_key: give access_key and secret_key, or neither")
+	}
+	if c.Lock != "" && c.Lock != LockLocal {
+		add(`lock: %q is none: leave it out, or "local" for a server without conditional writes`, remote.Clean(c.Lock))
+	}
+	return append(errs, checkFolder("prefix", c.Prefix)...)
 }
 
 // CheckFolder gives what is wrong with a folder below a place.
