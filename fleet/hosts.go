@@ -14,24 +14,32 @@ type hostView struct {
 	from    time.Time
 }
 
-func joinHosts(in Input, reports []Report) map[string]*hostView {
-	views := map[string]*hostView{}
+// joinHosts makes the views of the hosts. A host keeps its view from one join to the next, made anew: rows point to it.
+func joinHosts(in Input, reports []Report, old map[string]*hostView) map[string]*hostView {
+	views := make(map[string]*hostView, len(old))
+	add := func(h Host) {
+		v := old[h.Name]
+		if v == nil {
+			v = new(hostView)
+		}
+		*v = hostView{host: h}
+		views[h.Name] = v
+	}
 	for _, h := range in.Hosts {
-		views[h.Name] = &hostView{host: h}
+		add(h)
 	}
 	for _, r := range reports {
 		for _, name := range r.Status.Hosts {
 			if views[name] == nil {
-				views[name] = &hostView{host: Host{Name: name, Environment: in.Environment}}
+				add(Host{Name: name, Environment: in.Environment})
 			}
 			watch(views[name], r)
 		}
 		for _, h := range r.Facts.Hosts {
-			v := views[h.Name]
-			if v == nil {
-				v = &hostView{host: h}
-				views[h.Name] = v
+			if views[h.Name] == nil {
+				add(h)
 			}
+			v := views[h.Name]
 			describe(v, h)
 			watch(v, r)
 		}

@@ -17,18 +17,43 @@ const (
 // Join makes one Snapshot of what the sources reported. It is pure: the same
 // Input gives the same Snapshot, whatever the order of its reports.
 func Join(in Input) *Snapshot {
-	reports := slices.Clone(in.Reports)
+	return NewJoiner(in.Environment, in.Hosts, in.Rules).Join(in.Seq, in.Now, in.Reports)
+}
+
+// Joiner joins the reports of one environment again and again, each time as Join does. It keeps what of a
+// row has not changed since the last time, and hands the same slices and maps out again: of ten thousand instances
+// one host's are new at a time. So neither a report's facts nor a Snapshot may be changed once they
+// were given to or by a Joiner. It is for one goroutine at a time.
+type Joiner struct {
+	base   Input // what is the same every time
+	memory memory
+}
+
+// NewJoiner makes a Joiner that remembers nothing yet.
+func NewJoiner(environment string, hosts []Host, rules Rules) *Joiner {
+	return &Joiner{
+		base:   Input{Environment: environment, Hosts: hosts, Rules: rules},
+		memory: memory{rows: map[string]*row{}, hosts: map[string]*hostView{}},
+	}
+}
+
+// Join makes one Snapshot of what the sources reported.
+func (k *Joiner) Join(seq uint64, now time.Time, given []Report) *Snapshot {
+	in := k.base
+	in.Seq, in.Now, in.Reports = seq, now, given
+	reports := slices.Clone(given)
 	sort.Slice(reports, func(i, j int) bool { return reports[i].Status.ID < reports[j].Status.ID })
-	j := &joiner{in: in, reports: reports, resolver: newResolver(in), rows: map[string]*row{}}
-	j.hosts = joinHosts(in, reports)
+	j := &joiner{in: in, reports: reports, resolver: newResolver(in), memory: &k.memory}
+	j.memory.begin(reports)
+	j.memory.hosts = joinHosts(in, reports, j.memory.hosts)
 	j.makeRoom()
 	for i := range reports {
-		j.addInstances(&reports[i])
-		j.images = append(j.images, reports[i].Facts.Images...)
+		places := j.memory.placesOf(&reports[i], j)
+		j.addInstances(&reports[i], places)
+		j.addMetrics(&reports[i], places)
+		j.addHistories(&reports[i], places)
 	}
 	for _, r := range reports {
-		j.addHistories(r)
-		j.addMetrics(r)
 		j.addChanges(r)
 		j.addLocks(r)
 		j.addBackups(r)
@@ -41,87 +66,98 @@ func Join(in Input) *Snapshot {
 // row is a service while it is being joined.
 type row struct {
 	svc       Service
-	first     int       // in joiner.members, of all its instances, companions included; 0 is none
-	series    int       // first in joiner.series; 0 is none
-	last      int       // in joiner.series
-	history   []Release // of its report
-	problem   string    // of the desired release
-	changes   []Change
+	round     uint64                // of the join that filled it last
+	members   heard[member]         // all its instances, companions included
+	series    heard[metricInput]    // likewise
+	reported  heard[reportedChange] // the changes of the service
+	history   []Release             // of its report
+	problem   string                // of the desired release
 	desiredBy SourceID
 	gitSeen   time.Time // when the desired releases were read
 	gitStale  bool
 	rank      int // of its worst reason
+	kept      kept
 }
 
 // joiner holds what a join is in the middle of. With ten thousand instances nearly all of its time is
-// memory: what is needed only for one row at a time is used again for the next, and what goes
-// into the snapshot in many small slices is cut from few large ones.
+// memory: what has not changed is taken from the join before, what is needed only for one row at a time is used again for the
+// next, and what goes into the snapshot in many small slices is cut from few large ones.
 type joiner struct {
 	in       Input
 	reports  []Report
 	resolver *resolver
-	hosts    map[string]*hostView
-	rows     map[string]*row // by name: they are all of one environment
-	images   []Image
-	index    *imageIndex
+	memory   *memory
 	changes  []*Change // of hosts, and of all services
 	backups  []BackupJob
 	holds    []Hold
 	syncs    []Sync
 	pending  map[string][]Reason // by service: what the next sync would do to it
+	unseen   *bool               // whether some host of the environment cannot be seen; nil: not looked yet
 	scratch
 	room
 }
 
+// row gives the row of a service, emptied when this join meets it for the first time.
 func (j *joiner) row(key ServiceKey) *row {
-	r := j.rows[key.Name]
+	r := j.memory.rows[key.Name]
 	if r == nil {
-		r = &j.rowRoom.take(1)[0]
-		r.svc.Key = key
-		j.rows[key.Name] = r
+		r = &row{svc: Service{Key: key}}
+		j.memory.rows[key.Name] = r
 	}
+	j.touch(r)
 	return r
 }
 
-func (j *joiner) addHistories(rep Report) {
+func (j *joiner) touch(r *row) {
+	if r.round == j.memory.round {
+		return
+	}
+	r.round = j.memory.round
+	svc := &r.svc // what is not set here is kept, until what it is made of has changed
+	svc.Health, svc.Severity, svc.Reasons, svc.Suspect = "", SeverityOK, nil, nil
+	svc.Claims, svc.Seen, svc.Stale = Claims{}, time.Time{}, false
+	r.members.begin()
+	r.series.begin()
+	r.reported.begin()
+	r.history, r.problem, r.desiredBy = nil, "", ""
+	r.gitSeen, r.gitStale, r.rank = time.Time{}, false, 0
+}
+
+func (j *joiner) addHistories(rep *Report, p *places) {
 	stale := rep.Status.Stale(j.in.Now)
-	for _, h := range rep.Facts.Histories {
-		if h.Subject.Environment != j.in.Environment {
+	for i := range p.histories {
+		r := p.histories[i].row
+		if r == nil || p.histories[i].companion {
 			continue
 		}
-		key, companion, ok := j.resolver.resolve(h.Subject)
-		if !ok || companion {
-			continue
-		}
-		r := j.row(key)
+		j.touch(r)
 		if r.desiredBy != "" { // two sources speak of it: the first by id wins, whatever the order of arrival
 			continue
 		}
+		h := &rep.Facts.Histories[i]
 		r.history, r.problem, r.desiredBy = h.Releases, h.Problem, rep.Status.ID
 		r.gitSeen, r.gitStale = rep.Status.LastSuccess, stale
 	}
 }
 
 func (j *joiner) addChanges(rep Report) {
-	for _, c := range rep.Facts.Changes {
-		if c.Source == "" {
-			c.Source = rep.Status.ID
-		}
+	for i := range rep.Facts.Changes {
+		c := &rep.Facts.Changes[i]
 		key, _, ok := j.resolver.resolve(c.Subject)
-		if !ok {
-			if c.Subject.Service == "" && j.resolver.here(c.Subject) {
-				j.changes = append(j.changes, &c)
-			}
+		if ok {
+			r := j.row(key)
+			r.reported.add(reportedChange{c, rep.Status.ID})
 			continue
 		}
-		r := j.row(key)
-		c.Subject.Environment, c.Subject.Service = key.Environment, key.Name
-		r.changes = append(r.changes, c)
+		if c.Subject.Service == "" && j.resolver.here(c.Subject) {
+			own := reportedChange{c, rep.Status.ID}.change(c.Subject)
+			j.changes = append(j.changes, &own)
+		}
 	}
 }
 
 func (j *joiner) snapshot() *Snapshot {
-	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: sortedImages(j.images), Holds: j.holds}
+	snap := &Snapshot{Seq: j.in.Seq, At: j.in.Now, Environment: j.in.Environment, Images: j.memory.images.list, Holds: j.holds}
 	snap.Backups = j.settleBackups()
 	sortHolds(snap.Holds)
 	sortSyncs(j.syncs)
@@ -129,16 +165,19 @@ func (j *joiner) snapshot() *Snapshot {
 	for _, r := range j.reports {
 		snap.Sources = append(snap.Sources, r.Status)
 	}
-	for _, h := range j.hosts {
+	for _, h := range j.memory.hosts {
 		if h.host.Environment == "" || h.host.Environment == j.in.Environment {
 			snap.Hosts = append(snap.Hosts, h.host)
 		}
 	}
 	sort.Slice(snap.Hosts, func(a, b int) bool { return snap.Hosts[a].Name < snap.Hosts[b].Name })
-	j.index = newImageIndex(j.images)
-	list := make([]*row, 0, len(j.rows))
-	for _, r := range j.rows {
-		if r.first == 0 && r.desiredBy == "" {
+	list := make([]*row, 0, len(j.memory.rows))
+	for name, r := range j.memory.rows {
+		if r.round != j.memory.round {
+			delete(j.memory.rows, name) // nobody speaks of it any more
+			continue
+		}
+		if r.members.n == 0 && r.desiredBy == "" {
 			continue // only a metric or a change knows the name: no row of its own
 		}
 		j.finish(r)
@@ -158,18 +197,16 @@ func (j *joiner) snapshot() *Snapshot {
 
 func (j *joiner) finish(r *row) {
 	svc := &r.svc
-	j.settleInstances(r)
-	svc.Releases = j.joinReleases(r)
+	same := j.settleInstances(r)
+	sameReleases, sameMetrics := j.settleReleases(r, same), j.settleMetrics(r, same)
+	j.main, j.metrics = r.kept.main, r.kept.metrics
 	svc.Health = worstHealth(svc.Instances)
 	if len(svc.Instances) == 0 && !j.allSeen() {
 		svc.Health = HealthUnknown // it may run where nobody can look
 	}
-	j.joinMetrics(r)
-	svc.Metrics = metricMap(j.metrics)
-	svc.Changes = j.joinChanges(r)
 	svc.Hold = j.holdOf(svc.Key.Name)
 	t := j.in.Rules.thresholds(svc.Key.Name)
-	svc.Reasons = j.reasons(r, t)
+	svc.Reasons = j.reasons(r, t, same && sameReleases && sameMetrics)
 	for _, reason := range svc.Reasons {
 		svc.Severity = max(svc.Severity, reason.Severity)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -437,6 +438,39 @@ func BenchmarkJoin(b *testing.B) {
 				Join(in)
 			}
 			b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op") // of all threads: on a busy machine it says more
+		})
+	}
+}
+
+// BenchmarkJoinAgain is what the console does: it joins after one host answered anew, after none did (ages become
+// reasons), and after the metrics of all services came anew.
+func BenchmarkJoinAgain(b *testing.B) {
+	const n = 10_000
+	for _, one := range []struct {
+		name string
+		anew func(in *Input, round int)
+	}{
+		{"nothing", func(*Input, int) {}},
+		{"one host", func(in *Input, round int) {
+			rep := &in.Reports[round%(n/100)]
+			rep.Facts.Instances = slices.Clone(rep.Facts.Instances)
+		}},
+		{"all metrics", func(in *Input, _ int) {
+			rep := &in.Reports[len(in.Reports)-1]
+			rep.Facts.Metrics = slices.Clone(rep.Facts.Metrics)
+		}},
+	} {
+		b.Run("anew="+one.name, func(b *testing.B) {
+			in := busy(n)
+			joiner := NewJoiner(in.Environment, in.Hosts, in.Rules)
+			joiner.Join(in.Seq, in.Now, in.Reports)
+			b.ReportAllocs()
+			before := cpuTime(b)
+			for round := 0; b.Loop(); round++ {
+				one.anew(&in, round)
+				joiner.Join(in.Seq, in.Now, in.Reports)
+			}
+			b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
 		})
 	}
 }

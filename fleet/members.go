@@ -9,61 +9,66 @@ import (
 type member struct {
 	in        *Instance
 	host      *hostView // nil when nobody knows its host
+	unseen    bool      // what the host is now
 	companion bool
-	next      int // in joiner.members, of the same row; 0 is none
 }
 
-func (j *joiner) addInstances(rep *Report) {
+func (j *joiner) addInstances(rep *Report, p *places) {
 	var host *hostView // of the instance before: a report has mostly one
-	var hostName string
-	for i := range rep.Facts.Instances {
+	hostName, unseen := "", false
+	for i := range p.instances {
+		at := &p.instances[i]
+		if at.row == nil {
+			continue
+		}
 		in := &rep.Facts.Instances[i]
-		if in.OneOff {
-			continue
-		}
-		key, companion, ok := j.resolver.resolve(in.Subject)
-		if !ok {
-			continue
-		}
 		if host == nil || in.Host != hostName {
-			host, hostName = j.hosts[in.Host], in.Host
+			host, hostName = j.memory.hosts[in.Host], in.Host
+			unseen = host != nil && host.unseen
 		}
-		r := j.row(key)
-		j.members = append(j.members, member{in: in, host: host, companion: companion, next: r.first})
-		r.first = len(j.members) - 1
+		j.touch(at.row)
+		at.row.members.add(member{in: in, host: host, unseen: unseen, companion: at.companion})
 	}
 }
 
-// settleInstances copies the reported instances into the row, in order, without
-// touching the report: on a host that cannot be seen their health is unknown. It also sets how
-// fresh the facts are on which the row stands.
-func (j *joiner) settleInstances(r *row) {
-	j.found, j.main = j.found[:0], j.main[:0]
-	for k := r.first; k != 0; k = j.members[k].next {
-		j.found = append(j.found, &j.members[k])
+// settleInstances puts the reported instances into the row and says how fresh the facts are on which it stands. It reports
+// whether they are those of the last join.
+func (j *joiner) settleInstances(r *row) (same bool) {
+	list, anew := r.members.end()
+	if anew || r.svc.Instances == nil {
+		anew = true
+		j.copyInstances(r, list)
 	}
-	slices.Reverse(j.found) // as they were reported: mostly in order already
+	for _, v := range r.kept.views {
+		r.svc.see(v)
+	}
+	return !anew
+}
+
+// copyInstances copies the reported instances, in order, without touching the
+// report: on a host that cannot be seen their health is unknown.
+func (j *joiner) copyInstances(r *row, list []member) {
+	j.found = j.found[:0]
+	for i := range list {
+		j.found = append(j.found, &list[i])
+	}
 	sortMembers(j.found)
-	svc := &r.svc
-	svc.Instances = j.instanceRoom.take(len(j.found))
-	if len(j.found) == 0 {
-		return
-	}
-	hosts := j.hostRoom.take(len(j.found))[:0]
+	k, svc := &r.kept, &r.svc
+	svc.Instances, svc.Hosts = make([]Instance, len(j.found)), nil
+	k.main, k.views = k.main[:0], k.views[:0]
 	for i, m := range j.found {
 		svc.Instances[i] = *m.in
-		if m.host != nil && m.host.unseen {
+		if m.unseen {
 			svc.Instances[i].Health = HealthUnknown
 		}
 		if !m.companion {
-			j.main = append(j.main, &svc.Instances[i])
+			k.main = append(k.main, &svc.Instances[i])
 		}
-		if i == 0 || m.in.Host != hosts[len(hosts)-1] {
-			hosts = append(hosts, m.in.Host)
-			svc.see(m.host)
+		if i == 0 || m.in.Host != svc.Hosts[len(svc.Hosts)-1] {
+			svc.Hosts = append(svc.Hosts, m.in.Host)
+			k.views = append(k.views, m.host)
 		}
 	}
-	svc.Hosts = hosts
 }
 
 // see takes account of one of the hosts that the row stands on.

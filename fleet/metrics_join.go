@@ -11,29 +11,32 @@ type metricInput struct {
 	source    SourceID
 	companion bool
 	stale     bool
-	next      int // in joiner.series, of the same row; 0 is none
 }
 
-func (j *joiner) metricsRoom(n int) { j.series = make([]metricInput, 1, n+1) }
-
-func (j *joiner) addMetrics(rep Report) {
+func (j *joiner) addMetrics(rep *Report, p *places) {
 	stale := rep.Status.Stale(j.in.Now)
-	for i := range rep.Facts.Metrics {
-		f := &rep.Facts.Metrics[i]
-		key, companion, ok := j.resolver.resolve(f.Subject)
-		if !ok {
+	for i := range p.metrics {
+		at := &p.metrics[i]
+		if at.row == nil {
 			continue
 		}
-		r := j.row(key)
-		j.series = append(j.series, metricInput{fact: f, source: rep.Status.ID, companion: companion, stale: stale})
-		at := len(j.series) - 1
-		if r.series == 0 {
-			r.series = at
-		} else {
-			j.series[r.last].next = at
-		}
-		r.last = at
+		j.touch(at.row)
+		at.row.series.add(metricInput{fact: &rep.Facts.Metrics[i], source: rep.Status.ID, companion: at.companion, stale: stale})
 	}
+}
+
+// settleMetrics puts the metrics into the row: those of the last join where nothing they are made of has changed,
+// which it reports.
+func (j *joiner) settleMetrics(r *row, sameInstances bool) (same bool) {
+	list, anew := r.series.end()
+	if !anew && sameInstances && r.svc.Metrics != nil {
+		return true
+	}
+	j.main, j.metrics = r.kept.main, j.joined[:0]
+	j.joinMetrics(list)
+	j.joined = j.metrics
+	r.kept.metrics, r.svc.Metrics = append(r.kept.metrics[:0], j.metrics...), metricMap(j.metrics)
+	return false
 }
 
 // combine says how several series of one metric of one service become one.
@@ -70,16 +73,15 @@ func metricNamed(list []joinedMetric, name MetricName) *joinedMetric {
 
 // joinMetrics makes one metric of all the series of a name. Companions count only where
 // adding them does not mislead: a helper's memory ratio and its log errors.
-func (j *joiner) joinMetrics(r *row) {
-	j.metrics = j.metrics[:0]
-	for k := r.series; k != 0; k = j.series[k].next {
-		in := &j.series[k]
+func (j *joiner) joinMetrics(series []metricInput) {
+	for i := range series {
+		in := &series[i]
 		if name := in.fact.Name; !in.companion || name == MetricMemoryRatio || name == MetricLogErrors {
 			j.addSeries(in)
 		}
 	}
-	for k := r.series; k != 0; k = j.series[k].next {
-		if in := &j.series[k]; in.stale {
+	for i := range series {
+		if in := &series[i]; in.stale {
 			if m := metricNamed(j.metrics, in.fact.Name); m != nil {
 				m.stale = true
 			}

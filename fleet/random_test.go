@@ -2,8 +2,10 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -131,6 +133,83 @@ func (g *generator) metricsReport(id SourceID) Report {
 		rep.Facts.Metrics = append(rep.Facts.Metrics, f)
 	}
 	return rep
+}
+
+// TestJoinerRemembersNothingWrong holds that a Joiner, which keeps what has not changed, gives what Join gives, while reports
+// come anew, fail, grow old, vanish and come back, and that a snapshot which was given is not touched by the next.
+func TestJoinerRemembersNothingWrong(t *testing.T) {
+	for seed := range uint64(50) {
+		g := &generator{Rand: rand.New(rand.NewPCG(seed, 11))}
+		in := random(seed)
+		joiner := NewJoiner(in.Environment, in.Hosts, in.Rules)
+		var last *Snapshot
+		var lastText string
+		for step := range uint64(12) {
+			in.Seq, in.Now = step, in.Now.Add(time.Duration(g.IntN(3))*time.Minute)
+			in.Reports = g.next(in.Reports, random(1000*seed+step).Reports)
+			got := joiner.Join(in.Seq, in.Now, in.Reports)
+			if want := Join(in); text(*got) != text(*want) || !reflect.DeepEqual(withoutNaN(got), withoutNaN(want)) {
+				t.Fatalf("seed %d, step %d: it gives\n%s\n\nJoin gives\n%s", seed, step, text(*got), text(*want))
+			}
+			if last != nil && text(*last) != lastText {
+				t.Fatalf("seed %d, step %d: it touches the snapshot before", seed, step)
+			}
+			last, lastText = got, text(*got)
+		}
+	}
+}
+
+// withoutNaN is a copy of a snapshot in which what is no number is, so that it can be compared.
+func withoutNaN(s *Snapshot) Snapshot {
+	out := *s
+	out.Services = slices.Clone(s.Services)
+	for i := range out.Services {
+		svc := &out.Services[i]
+		svc.Metrics = maps.Clone(svc.Metrics)
+		for name, m := range svc.Metrics {
+			m.Series = cloneSeries(m.Series)
+			for k, v := range m.Series.Values {
+				if math.IsNaN(v) {
+					m.Series.Values[k] = -1e300
+				}
+			}
+			if math.IsNaN(m.Latest) {
+				m.Latest = -1e300
+			}
+			svc.Metrics[name] = m
+		}
+	}
+	return out
+}
+
+// next is what a while makes of reports: most stay, some are new, fail, answer again, vanish or come back.
+func (g *generator) next(now, others []Report) []Report {
+	out := slices.Clone(now)
+	for i := range out {
+		switch g.IntN(8) {
+		case 0:
+			out[i].Facts.Instances = slices.Clone(out[i].Facts.Instances)
+		case 1:
+			out[i].Status.State = pick(g, SourceOK, SourceFailing)
+		case 2:
+			for _, o := range others {
+				if o.Status.ID == out[i].Status.ID {
+					out[i] = o
+				}
+			}
+		}
+	}
+	for _, o := range others {
+		has := slices.ContainsFunc(out, func(r Report) bool { return r.Status.ID == o.Status.ID })
+		if !has && g.IntN(3) == 0 {
+			out = append(out, o)
+		}
+	}
+	if len(out) > 1 && g.IntN(4) == 0 {
+		i := g.IntN(len(out))
+		out = slices.Delete(out, i, i+1)
+	}
+	return out
 }
 
 // TestSameForAnyOrderOfReportsAtRandom holds the promise of Join, and that it does not touch what it was given.

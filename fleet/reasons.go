@@ -30,30 +30,56 @@ func reasonRank(code string) int {
 	return len(reasonOrder)
 }
 
-// reasons lists why the service needs attention, worst first.
-func (j *joiner) reasons(r *row, t Thresholds) []Reason {
-	var out []Reason
-	out = append(out, j.hostReasons(r)...)
-	out = append(out, j.stateReasons(r, t)...)
-	out = append(out, j.metricReasons(r, t)...)
-	out = append(out, j.driftReasons(r)...)
-	out = append(out, j.backupReasons(r)...)
-	out = append(out, j.pending[r.svc.Key.Name]...)
-	out = append(out, j.lockReasons(&r.svc)...)
-	slices.SortStableFunc(out, func(a, b Reason) int {
+// reasons lists why the service needs attention, worst first. same: nothing that the row is made of has changed
+// since the last join.
+func (j *joiner) reasons(r *row, t Thresholds, same bool) []Reason {
+	k := &r.kept
+	if !same || !k.calm || !k.gitSeen.Equal(r.gitSeen) || k.gitStale != r.gitStale {
+		k.reasons = slices.Concat(j.stateReasons(r, t), j.metricReasons(r, t), j.driftReasons(r))
+		sortReasons(k.reasons)
+		k.calm, k.gitSeen, k.gitStale = calm(r.svc.Instances), r.gitSeen, r.gitStale
+	}
+	others := slices.Concat(j.hostReasons(r), j.backupReasons(r), j.pending[r.svc.Key.Name], j.lockReasons(&r.svc))
+	if len(others) == 0 {
+		return k.reasons
+	}
+	out := slices.Concat(k.reasons, others)
+	sortReasons(out)
+	return out
+}
+
+func sortReasons(list []Reason) {
+	slices.SortStableFunc(list, func(a, b Reason) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(reasonRank(a.Code), reasonRank(b.Code)), cmp.Compare(a.Text, b.Text))
 	})
-	return out
+}
+
+// calm reports whether what the instances give reason for stays so while time passes: none began, ended or is
+// starting, which are told with their age.
+func calm(list []Instance) bool {
+	for i := range list {
+		in := &list[i]
+		switch in.State {
+		case StateRunning, StatePaused, StateRestarting:
+		case StateCreated, StateExited, StateRemoving, StateDead, StateUnknown:
+			return false
+		default:
+			return false
+		}
+		if len(in.Life.Exits) > 0 || in.Health == HealthStarting {
+			return false
+		}
+	}
+	return len(list) > 0
 }
 
 func (j *joiner) hostReasons(r *row) []Reason {
 	var out []Reason
-	for _, name := range r.svc.Hosts {
-		h := j.hosts[name]
+	for i, h := range r.kept.views {
 		if h == nil || !h.unseen {
 			continue
 		}
-		text := name + " cannot be seen"
+		text := r.svc.Hosts[i] + " cannot be seen"
 		if !h.seen.IsZero() {
 			text += ", shown as of " + Ago(j.in.Now.Sub(h.seen)) + " ago"
 		}
@@ -102,12 +128,13 @@ func (j *joiner) absent(r *row) []Reason {
 
 // allSeen reports whether every host of the environment can be seen now.
 func (j *joiner) allSeen() bool {
-	for _, h := range j.hosts {
-		if h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen) {
-			return false
+	if j.unseen == nil {
+		j.unseen = new(bool)
+		for _, h := range j.memory.hosts {
+			*j.unseen = *j.unseen || h.host.Environment == j.in.Environment && (!h.watched || h.seen.IsZero() || h.unseen)
 		}
 	}
-	return true
+	return !*j.unseen
 }
 
 func (j *joiner) instanceReasons(in *Instance, r *row, t Thresholds) []Reason {
@@ -285,7 +312,7 @@ func (j *joiner) digestReasons(r *row) []Reason {
 		if byTag == nil && in.Release.Digest != j.main[0].Release.Digest {
 			byTag = digestsByTag(j.main)
 		}
-		if now := j.index.on(in.Host, in.Release); now != "" && in.Release.ImageID != "" && now != in.Release.ImageID {
+		if now := j.memory.images.index.on(in.Host, in.Release); now != "" && in.Release.ImageID != "" && now != in.Release.ImageID {
 			out = append(out, Reason{Code: "digest_drift", Severity: SeverityWarning, Text: fmt.Sprintf(
 				"tag %s moved on %s: runs %s, the tag is now %s", in.Release.Tag, in.Host, ShortDigest(in.Release.ImageID), ShortDigest(now))})
 		}

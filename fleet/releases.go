@@ -1,90 +1,47 @@
 package fleet
 
-import (
-	"sort"
-	"strings"
-	"time"
-)
+import "time"
 
-// imageRef is "repo:tag" in its parts: looked up without joining them first.
-type imageRef struct{ repository, tag string }
-
-// imageIndex finds the images that lie on the hosts.
-type imageIndex struct {
-	digests map[imageRef]string // the repository digest, where all hosts agree; hosts that disagree leave it ""
-	ids     map[imageOn]string  // the engine's id
-	byRepo  map[string][]Image  // one entry a tag
+// reportedChange is a change on its way into a row.
+type reportedChange struct {
+	*Change
+	by SourceID
 }
 
-type imageOn struct {
-	host string
-	imageRef
-}
-
-func newImageIndex(images []Image) *imageIndex {
-	x := &imageIndex{digests: map[imageRef]string{}, ids: map[imageOn]string{}, byRepo: map[string][]Image{}}
-	for _, im := range images {
-		for _, tag := range im.Tags {
-			var ref imageRef
-			ref.repository, ref.tag = splitTag(tag)
-			d := digestFor(im, tag)
-			if old, seen := x.digests[ref]; seen && old != d {
-				d = ""
-			}
-			x.digests[ref] = d
-			x.ids[imageOn{im.Host, ref}] = im.ID
-			one := im
-			one.Tags = []string{tag}
-			x.byRepo[ref.repository] = append(x.byRepo[ref.repository], one)
-		}
+// change is what goes into the snapshot.
+func (c reportedChange) change(of Subject) Change {
+	out := *c.Change
+	out.Subject = of
+	if out.Source == "" {
+		out.Source = c.by
 	}
-	return x
+	return out
 }
 
-// on is the id of the image that bears the release's reference on the host now.
-func (x *imageIndex) on(host string, r Release) string {
-	if len(x.ids) == 0 {
-		return ""
+// settleReleases puts releases and changes into the row: those of the last join where nothing they are made of has changed,
+// which it reports.
+func (j *joiner) settleReleases(r *row, sameInstances bool) (same bool) {
+	index := j.memory.images.index
+	reported, anew := r.reported.end()
+	if !anew && sameInstances && r.kept.same(r, index) {
+		return true
 	}
-	ref := imageRef{r.Image, r.Tag}
-	if r.Image == "" {
-		ref = imageRef{repository: r.Tag}
+	j.main = r.kept.main
+	changes := j.changeRoom.take(len(reported) + 1)[:0] // one more may be told by the container itself
+	for _, c := range reported {
+		of := c.Subject
+		of.Environment, of.Service = r.svc.Key.Environment, r.svc.Key.Name
+		changes = append(changes, c.change(of))
 	}
-	return x.ids[imageOn{host, ref}]
-}
-
-// digestFor is the repository digest of an image under the repository of one of its tags.
-func digestFor(im Image, tag string) string {
-	repo, _ := splitTag(tag)
-	for _, d := range im.Digests {
-		if r, digest, ok := strings.Cut(d, "@"); ok && r == repo {
-			return digest
-		}
-	}
-	return ""
-}
-
-// splitTag splits "host:5000/a/b:tag" into repository and tag.
-func splitTag(ref string) (repository, tag string) {
-	i := strings.LastIndexByte(ref, ':')
-	if i < 0 || strings.Contains(ref[i:], "/") {
-		return ref, ""
-	}
-	return ref[:i], ref[i+1:]
-}
-
-func sortedImages(list []Image) []Image {
-	sort.Slice(list, func(a, b int) bool {
-		if list[a].Host != list[b].Host {
-			return list[a].Host < list[b].Host
-		}
-		return list[a].ID < list[b].ID
-	})
-	return list
+	r.svc.Releases = j.joinReleases(r, changes)
+	r.svc.Changes = j.joinChanges(r, changes)
+	r.kept.madeOf = madeOf{history: r.history, problem: r.problem, desiredBy: r.desiredBy, index: index}
+	return false
 }
 
 // joinReleases finds the three releases of a service.
-func (j *joiner) joinReleases(r *row) Releases {
+func (j *joiner) joinReleases(r *row, changes []Change) Releases {
+	index := j.memory.images.index
 	var rel Releases
 	rel.Running, rel.Mixed = runningRelease(j.main)
 	history := j.releaseRoom.take(min(len(r.history), maxHistory))
@@ -94,8 +51,8 @@ func (j *joiner) joinReleases(r *row) Releases {
 		if h.Image == "" {
 			h.Image = rel.Running.Image
 		}
-		if h.Digest == "" && h.Tag != "" && len(j.index.digests) > 0 {
-			h.Digest = j.index.digests[imageRef{h.Image, h.Tag}]
+		if h.Digest == "" && h.Tag != "" && len(index.digests) > 0 {
+			h.Digest = index.digests[imageRef{h.Image, h.Tag}]
 		}
 	}
 	rel.History = history
@@ -110,10 +67,10 @@ func (j *joiner) joinReleases(r *row) Releases {
 	}
 	rel.Previous = previousGood(history, at, rel.Running)
 	if at < 0 {
-		rel.Previous = ranBefore(r.changes, rel.Running, history)
+		rel.Previous = ranBefore(changes, rel.Running, history)
 	}
 	if rel.Previous.IsZero() && len(history) == 0 {
-		rel.Previous = previousImage(rel.Running, j.main, j.index.byRepo)
+		rel.Previous = previousImage(rel.Running, j.main, index.byRepo)
 	}
 	return rel
 }
@@ -271,12 +228,8 @@ func covers(have, want map[string]bool) bool {
 
 // joinChanges is the service's changes, newest first: what the sources saw, with
 // who and why from git added to the deploys that the engine saw.
-func (j *joiner) joinChanges(r *row) []Change {
-	list := r.changes
-	if made, ok := j.createdChange(r); ok {
-		if len(list) == 0 {
-			list = j.changeRoom.take(1)[:0]
-		}
+func (j *joiner) joinChanges(r *row, list []Change) []Change {
+	if made, ok := j.createdChange(r, list); ok {
 		list = append(list, made)
 	}
 	sortChanges(list)
@@ -286,7 +239,7 @@ func (j *joiner) joinChanges(r *row) []Change {
 
 // createdChange tells, from the creation time of the running container, of a
 // deploy that happened before the console began to look.
-func (j *joiner) createdChange(r *row) (Change, bool) {
+func (j *joiner) createdChange(r *row, told []Change) (Change, bool) {
 	run := &r.svc.Releases.Running
 	var at time.Time
 	var subject Subject
@@ -298,8 +251,8 @@ func (j *joiner) createdChange(r *row) (Change, bool) {
 	if at.IsZero() || run.Tag == "" {
 		return Change{}, false
 	}
-	for i := range r.changes {
-		c := &r.changes[i]
+	for i := range told {
+		c := &told[i]
 		near := c.At.Sub(at).Abs() < 30*time.Second
 		if c.Kind == ChangeDeploy && c.To.Tag == run.Tag && near && c.Source != r.desiredBy {
 			return Change{}, false // the engine told of it itself

@@ -9,6 +9,7 @@ type resolver struct {
 	hostEnv     map[string]string // configured host to its environment
 	reports     []Report
 	containers  map[[2]string]string // {host, container name} to service, made on first need
+	asked       bool                 // byContainer was
 }
 
 func newResolver(in Input) *resolver {
@@ -25,6 +26,7 @@ func newResolver(in Input) *resolver {
 // byContainer knows the container names of instances, so that a metric which has
 // only a container's name still finds its service.
 func (r *resolver) byContainer(host, name string) (service string, ok bool) {
+	r.asked = true
 	if r.containers == nil {
 		r.containers = map[[2]string]string{}
 		for _, rep := range r.reports {

@@ -1,21 +1,17 @@
 package fleet
 
-// scratch are the lists that rows are made from; the first entry of members and series is nobody's.
+// scratch are lists of the row being finished.
 type scratch struct {
-	members []member
-	series  []metricInput
-	found   []*member      // of the row being finished
-	main    []*Instance    // of the row being finished: without companions, in svc.Instances
-	metrics []joinedMetric // of the row being finished
+	found   []*member
+	joined  []joinedMetric // where they are put together
+	main    []*Instance    // without companions, in svc.Instances
+	metrics []joinedMetric // all that is known of its metrics
 }
 
-// room is where the slices of a snapshot are cut from.
+// room is where the slices of a snapshot are cut from that are small and many when all of it is new.
 type room struct {
-	rowRoom      carver[row]
-	instanceRoom carver[Instance]
-	hostRoom     carver[string]
-	releaseRoom  carver[Release]
-	changeRoom   carver[Change]
+	releaseRoom carver[Release]
+	changeRoom  carver[Change]
 }
 
 // carver cuts small slices from large ones.
@@ -36,21 +32,9 @@ func (c *carver[T]) take(n int) []T {
 	return out
 }
 
-// makeRoom counts first, so that little is made twice.
+// largestPiece bounds a piece that slices are cut from: it stays as long as one of them is kept.
+const largestPiece = 64
+
 func (j *joiner) makeRoom() {
-	instances, series, releases, services := 0, 0, 0, 0
-	for i := range j.reports {
-		f := &j.reports[i].Facts
-		instances, series, services = instances+len(f.Instances), series+len(f.Metrics), services+len(f.Histories)
-		for k := range f.Histories {
-			if f.Histories[k].Subject.Environment == j.in.Environment {
-				releases += min(len(f.Histories[k].Releases), maxHistory)
-			}
-		}
-	}
-	j.members = make([]member, 1, instances+1)
-	j.metricsRoom(series)
-	few := min(max(services, instances/4, 8), 256)
-	j.rowRoom.chunk, j.changeRoom.chunk = few, few
-	j.instanceRoom.chunk, j.hostRoom.chunk, j.releaseRoom.chunk = instances, instances, releases
+	j.releaseRoom.chunk, j.changeRoom.chunk = largestPiece, largestPiece
 }

@@ -45,6 +45,7 @@ type Collector struct {
 	latest atomic.Pointer[fleet.Snapshot]
 	mu     sync.Mutex // of what follows, and of making snapshots
 	seq    uint64
+	joiner *fleet.Joiner
 	subs   map[int]chan *fleet.Snapshot
 	nextID int
 }
@@ -66,6 +67,7 @@ func NewCollector(o CollectorOptions) *Collector {
 		changed: make(chan struct{}, 1),
 		ended:   make(chan struct{}),
 		subs:    map[int]chan *fleet.Snapshot{},
+		joiner:  fleet.NewJoiner(o.Environment, slices.Clone(o.Hosts), o.Rules),
 	}
 	for _, s := range o.Sources {
 		c.feeds = append(c.feeds, newFeed(s, c))
@@ -142,15 +144,12 @@ func (c *Collector) join() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seq++
-	in := fleet.Input{
-		Seq: c.seq, Now: c.opts.Now(), Environment: c.opts.Environment,
-		Hosts: slices.Clone(c.opts.Hosts), Rules: c.opts.Rules,
-		Reports: make([]fleet.Report, 0, len(c.feeds)),
-	}
+	reports := make([]fleet.Report, 0, len(c.feeds))
+	now := c.opts.Now()
 	for _, f := range c.feeds {
-		in.Reports = append(in.Reports, f.report())
+		reports = append(reports, f.report())
 	}
-	snap := fleet.Join(in)
+	snap := c.joiner.Join(c.seq, now, reports)
 	c.latest.Store(snap)
 	for _, ch := range c.subs {
 		offer(ch, snap)
