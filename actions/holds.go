@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/nexgate-hq/nexops/fleet"
@@ -35,7 +36,8 @@ type HoldRequest struct {
 	Reason      string
 	For         time.Duration // 0: until somebody clears it
 	Plan        string
-	Replace     bool // somebody else's hold is replaced; without it, it is an error
+	// Replace are holds of others, as they were read from their hosts, whose place it takes. Any other is an error.
+	Replace []fleet.Hold
 }
 
 // HeldError says that somebody else holds it.
@@ -71,26 +73,25 @@ func (h *Holds) folder(environment, service string) string {
 // Steps are those of a plan that puts a hold on hosts.
 func (h *Holds) Steps(hosts []string, req HoldRequest) []Step {
 	var out []Step
+	own := h.folder(req.Environment, req.Service) + "/owner.json"
 	for _, name := range hosts {
 		out = append(out, Step{
 			Name: "hold " + holdWhat(req.Environment, req.Service), Host: name, Mutates: true,
-			Argv: []string{"tee", h.folder(req.Environment, req.Service) + "/owner.json"},
+			Argv: []string{"mv", own + ".new", own}, // what it says takes effect at once; the folder is made before it
 			Do:   func(ctx context.Context, _ func(stream, line string)) error { return h.Put(ctx, name, req) },
 		})
 	}
 	return out
 }
 
-// ClearSteps are those of a plan that takes a hold away.
-func (h *Holds) ClearSteps(hosts []string, environment, service string) []Step {
+// ClearSteps are those of a plan that takes holds away: those very ones, as they were read from their hosts.
+func (h *Holds) ClearSteps(list []fleet.Hold) []Step {
 	var out []Step
-	for _, name := range hosts {
+	for _, was := range list {
 		out = append(out, Step{
-			Name: "release " + holdWhat(environment, service), Host: name, Mutates: true,
-			Argv: []string{"rm", "-rf", h.folder(environment, service)},
-			Do: func(ctx context.Context, _ func(stream, line string)) error {
-				return h.Clear(ctx, name, environment, service)
-			},
+			Name: "release " + holdWhat(was.Environment, was.Service), Host: was.Host, Mutates: true,
+			Argv: []string{"rm", "-rf", h.folder(was.Environment, was.Service)},
+			Do:   func(ctx context.Context, _ func(stream, line string)) error { return h.Clear(ctx, was) },
 		})
 	}
 	return out
@@ -131,14 +132,37 @@ func (h *Holds) Put(ctx context.Context, host string, req HoldRequest) error {
 		err = h.replace(ctx, f, req)
 	}
 	if err != nil && made && ctx.Err() == nil {
-		err = errors.Join(err, f.remove(ctx, f.path()))
+		err = errors.Join(err, h.takeBack(ctx, f))
 	}
 	return unsure(err)
 }
 
-// replace writes over the hold that is there, when it may. Only who makes the folder beside it does: that folder tells who
-// we are, so that nothing is written into one that somebody else has put there, and of two one wins.
+// takeBack removes the folder that was made for a hold, unless it says by now whose it is: then it took effect all the same.
+func (h *Holds) takeBack(ctx context.Context, f *lockFolder) error {
+	there, err := h.read(ctx, f)
+	if err != nil || there != nil {
+		return err
+	}
+	return f.remove(ctx, f.path())
+}
+
+// replace writes over the hold that is there, when it may.
 func (h *Holds) replace(ctx context.Context, f *lockFolder, req HoldRequest) error {
+	return h.alone(ctx, f, func() error {
+		err := f.guard(ctx, f.mutex(), f.path())
+		if err == nil {
+			err = h.mayReplace(ctx, f, req)
+		}
+		if err == nil {
+			err = f.rewrite(ctx)
+		}
+		return err
+	})
+}
+
+// alone does something to a hold that is there while nobody else does. Only who makes the folder beside it may: that folder tells
+// who we are, so that nothing is written into one that somebody else has put there, and of two one wins.
+func (h *Holds) alone(ctx context.Context, f *lockFolder, do func() error) error {
 	mine, err := f.mkdir(ctx, f.mutex())
 	if err != nil {
 		return err
@@ -146,32 +170,48 @@ func (h *Holds) replace(ctx context.Context, f *lockFolder, req HoldRequest) err
 	if !mine {
 		return saidError(fmt.Sprintf("on %s another console is changing the hold %s: if none is, remove %s by hand", f.host.Name(), f.path(), f.mutex()))
 	}
-	err = f.guard(ctx, f.mutex(), f.path())
-	if err == nil {
-		err = h.mayReplace(ctx, f, req)
-	}
-	if err == nil {
-		err = f.rewrite(ctx)
-	}
-	return errors.Join(err, f.remove(ctx, f.mutex()))
+	return errors.Join(do(), f.remove(ctx, f.mutex()))
 }
 
 // mayReplace reports why the hold that is there is not to be written over.
 func (h *Holds) mayReplace(ctx context.Context, f *lockFolder, req HoldRequest) error {
 	there, err := h.read(ctx, f)
-	if err != nil || there == nil || there.Owner == req.Owner || req.Replace {
+	if err != nil || there == nil || there.Owner == req.Owner ||
+		slices.ContainsFunc(req.Replace, func(was fleet.Hold) bool { return sameHold(was, *there) }) {
 		return err
 	}
 	return &HeldError{Hold: *there}
 }
 
-// Clear takes a hold away. One that is not there is cleared.
-func (h *Holds) Clear(ctx context.Context, host, environment, service string) error {
-	f, err := h.at(host, environment, service)
+// sameHold reports whether two readings of a host are of one and the same hold: one that was extended is another.
+func sameHold(a, b fleet.Hold) bool {
+	return a.Host == b.Host && a.Environment == b.Environment && a.Service == b.Service && a.Owner == b.Owner && a.Reason == b.Reason && a.Since.Equal(b.Since)
+}
+
+// Clear takes a hold away, as it was read from its host; one that is not there any more is cleared. Another one that has taken its
+// place since is left, and is the error, as *HeldError.
+func (h *Holds) Clear(ctx context.Context, was fleet.Hold) error {
+	f, err := h.at(was.Host, was.Environment, was.Service)
 	if err != nil {
 		return err
 	}
-	return unsure(f.must(ctx, "rm", "-rf", f.path()))
+	if err := f.must(ctx, "mkdir", "-p", "-m", "0755", h.dir); err != nil {
+		return unsure(err)
+	}
+	return unsure(h.alone(ctx, f, func() error {
+		err := f.guard(ctx, f.mutex())
+		var there *fleet.Hold
+		if err == nil {
+			there, err = h.read(ctx, f)
+		}
+		if err == nil && there != nil && !sameHold(was, *there) {
+			err = fmt.Errorf("not released, it is another one by now than the plan was made for: %w", &HeldError{Hold: *there})
+		}
+		if err == nil {
+			err = f.must(ctx, "rm", "-rf", f.path())
+		}
+		return err
+	}))
 }
 
 // Check reads a hold from one host as it is now, in the host's time; nil when there is none, or it is over.

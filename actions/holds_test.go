@@ -37,14 +37,33 @@ func TestHoldIsPutReadAndCleared(t *testing.T) {
 		if err := h.Put(ctx, "prod-1", req); err != nil {
 			t.Error(err)
 		}
-		other.Replace = true
+		was, err := h.Check(ctx, "prod-1", "prod", service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := *was
+		old.Since = old.Since.Add(-time.Minute) // the plan was made for one that is another by now
+		other.Replace = []fleet.Hold{old}
+		if err := h.Put(ctx, "prod-1", other); !errors.As(err, &held) {
+			t.Errorf("another hold than the one that was shown was written over: %v", err)
+		}
+		other.Replace = []fleet.Hold{*was}
 		if err := h.Put(ctx, "prod-1", other); err != nil {
 			t.Error(err)
 		}
 		if got, err := h.Check(ctx, "prod-1", "prod", service); err != nil || got == nil || got.Owner != "bo@desk" {
 			t.Errorf("after replacing: %+v, %v", got, err)
 		}
-		if err := errors.Join(h.Clear(ctx, "prod-1", "prod", service), h.Clear(ctx, "prod-1", "prod", service)); err != nil {
+		// What the plan was made for is not what is there: it stays, and it is said whose it is.
+		err = h.Clear(ctx, *was)
+		if !errors.As(err, &held) || held.Hold.Owner != "bo@desk" || errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "not released") {
+			t.Errorf("somebody else's hold was taken away, or it is not said whose it is: %v", err)
+		}
+		now, err := h.Check(ctx, "prod-1", "prod", service)
+		if err != nil || now == nil || now.Owner != "bo@desk" {
+			t.Fatalf("after a release of another: %+v, %v", now, err)
+		}
+		if err := errors.Join(h.Clear(ctx, *now), h.Clear(ctx, *now)); err != nil {
 			t.Errorf("clear, twice: %v", err)
 		}
 		if got, err := h.Check(ctx, "prod-1", "prod", service); err != nil || got != nil {
@@ -124,8 +143,8 @@ func TestAHoldIsChangedByOneAtATime(t *testing.T) {
 func TestHoldStepsSayWhatRuns(t *testing.T) {
 	h := NewHolds(LockConfig{Dir: "/var/lock/nexops"}, localHosts)
 	put := h.Steps([]string{"prod-1", "prod-2"}, HoldRequest{Environment: "prod", Service: "ai"})
-	gone := h.ClearSteps([]string{"prod-1"}, "prod", "")
-	if len(put) != 2 || put[1].Host != "prod-2" || !put[0].Mutates || strings.Join(put[0].Argv, " ") != "tee /var/lock/nexops/hold+prod.ai/owner.json" {
+	gone := h.ClearSteps([]fleet.Hold{{Host: "prod-1", Environment: "prod"}})
+	if len(put) != 2 || put[1].Host != "prod-2" || !put[0].Mutates || strings.Join(put[0].Argv, " ") != "mv /var/lock/nexops/hold+prod.ai/owner.json.new /var/lock/nexops/hold+prod.ai/owner.json" {
 		t.Errorf("steps %+v", put)
 	}
 	if len(gone) != 1 || strings.Join(gone[0].Argv, " ") != "rm -rf /var/lock/nexops/hold+prod" {
@@ -143,7 +162,7 @@ func TestHoldOnALostConnection(t *testing.T) {
 	if err := h.Put(context.Background(), "prod-1", HoldRequest{Environment: "prod", Owner: "ana"}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("put: %v", err)
 	}
-	if err := h.Clear(context.Background(), "prod-1", "prod", ""); !errors.Is(err, ErrUnknown) {
+	if err := h.Clear(context.Background(), fleet.Hold{Host: "prod-1", Environment: "prod"}); !errors.Is(err, ErrUnknown) {
 		t.Errorf("clear: %v", err)
 	}
 }

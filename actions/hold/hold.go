@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
@@ -97,6 +98,9 @@ func (a *action) Offer(snap *fleet.Snapshot, _ []fleet.Ref) actions.Offer {
 	if len(hosts(snap)) == 0 {
 		return actions.Offer{Reason: "the environment has no host where a hold could be kept"}
 	}
+	if len(snap.Services) > 0 && !slices.ContainsFunc(snap.Services, func(svc fleet.Service) bool { return !svc.Stale }) {
+		return actions.Offer{Reason: "its hosts cannot be seen now: nobody would know of the hold there"}
+	}
 	if h := holdOf(snap, ""); h != nil {
 		return actions.Offer{Enabled: true, Title: "extend or release the hold (" + remote.Clean(h.Words(snap.At)) + ")"}
 	}
@@ -168,7 +172,7 @@ func (a *action) read(snap *fleet.Snapshot, intent actions.Intent) (wish, error)
 }
 
 // Plan puts a hold on every host of the environment, or takes it away.
-func (a *action) Plan(_ context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
+func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.Intent) (*actions.Plan, error) {
 	w, err := a.read(snap, intent)
 	if err != nil {
 		return nil, err
@@ -193,9 +197,15 @@ func (a *action) Plan(_ context.Context, snap *fleet.Snapshot, intent actions.In
 	holds := actions.NewHolds(a.deps.Lock, a.deps.Host)
 	p.Checks = append(p.Checks, checks(snap, where, there, intent.Who)...)
 	p.Undo = undo(intent, w, there, now)
+	var read []fleet.Hold
+	if there != nil {
+		var odd []actions.Check
+		read, odd = readAll(ctx, holds, where, there, intent.Who)
+		p.Checks = append(p.Checks, odd...)
+	}
 	if w.release {
 		p.Title = "release the hold of " + what
-		p.Steps = holds.ClearSteps(where, snap.Environment, w.service)
+		p.Steps = holds.ClearSteps(read)
 	} else {
 		until := "until it is released"
 		if w.time > 0 {
@@ -204,9 +214,13 @@ func (a *action) Plan(_ context.Context, snap *fleet.Snapshot, intent actions.In
 		p.Title = fmt.Sprintf("hold %s %s: %s", what, until, orNone(w.why))
 		p.Risks = []string{"every other person's plan there has to be typed to go against it, and a sync is refused"}
 		p.Steps = holds.Steps(where, actions.HoldRequest{
-			Environment: snap.Environment, Service: w.service, Owner: intent.Who, Reason: w.why, For: w.time, Plan: p.ID,
-			Replace: there != nil && there.Owner != intent.Who,
+			Environment: snap.Environment, Service: w.service, Owner: intent.Who, Reason: w.why, For: w.time, Plan: p.ID, Replace: read,
 		})
+	}
+	if ok, _ := p.Runnable(); !ok {
+		p.Steps = nil
+	} else if len(p.Steps) == 0 {
+		return nil, errors.New("nothing is held there any more: look again")
 	}
 	p.Verify = func(ctx context.Context, world actions.World, out func(string)) (actions.Outcome, []string) {
 		defer world.Poke()
@@ -255,6 +269,39 @@ func checks(snap *fleet.Snapshot, where []string, there *fleet.Hold, who string)
 	}
 	return out
 }
+
+// readAll reads from each host the hold that is shown: it is that one, by the words and the clock of its host, that the plan changes, and no
+// other that comes meanwhile. One that is neither the shown person's nor one's own was not shown.
+func readAll(ctx context.Context, holds *actions.Holds, where []string, shown *fleet.Hold, who string) ([]fleet.Hold, []actions.Check) {
+	found, errs := make([]*fleet.Hold, len(where)), make([]error, len(where))
+	var asking sync.WaitGroup
+	for i, host := range where {
+		asking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			found[i], errs[i] = holds.Check(ctx, host, shown.Environment, shown.Service)
+		})
+	}
+	asking.Wait()
+	var out []fleet.Hold
+	var odd []actions.Check
+	for i, host := range where {
+		h := found[i]
+		switch {
+		case errs[i] != nil:
+			odd = append(odd, actions.Check{Name: "hold on " + host, State: actions.CheckFail, Detail: "it cannot be read: " + errs[i].Error()})
+		case h == nil:
+		case h.Owner != shown.Owner && h.Owner != who:
+			odd = append(odd, actions.Check{Name: "hold on " + host, State: actions.CheckFail, Detail: (&actions.HeldError{Hold: *h}).Error() + ", which the screen did not show: look again"})
+		default:
+			out = append(out, *h)
+		}
+	}
+	return out, odd
+}
+
+// patience bounds one reading of a host.
+const patience = 20 * time.Second
 
 // undo is what was there before.
 func undo(intent actions.Intent, w wish, there *fleet.Hold, now time.Time) *actions.Intent {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,106 @@ func (s *stage) read(t *testing.T, service string) *fleet.Hold {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// Latest is the estate as it is now, with the hold that is written on its host.
+func (s *stage) Latest() *fleet.Snapshot {
+	now := time.Now()
+	snap := *s.snap
+	snap.At, snap.Holds = now, nil
+	snap.Sources = []fleet.SourceStatus{{ID: "docker/prod-1", Kind: "docker", Hosts: []string{"prod-1"}, State: fleet.SourceOK, LastSuccess: now}}
+	if h, err := s.holds().Check(context.Background(), "prod-1", "prod", ""); err == nil && h != nil {
+		snap.Holds = []fleet.Hold{*h}
+	}
+	return &snap
+}
+
+// Poke is not needed: the facts are always new.
+func (s *stage) Poke() {}
+
+// holds looks past the host that records.
+func (s *stage) holds() *actions.Holds {
+	return actions.NewHolds(actions.LockConfig{Dir: s.dir}, func(name string) (remote.Host, error) { return remote.Local(name), nil })
+}
+
+// state is all that lies in the locks' folder, but for when it was written.
+func (s *stage) state() string {
+	out := ""
+	_ = filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
+		out += path + "\n"
+		if err == nil && !d.IsDir() {
+			b, _ := os.ReadFile(path) //nolint:gosec // a test's
+			out += string(b)
+		}
+		return nil
+	})
+	return out
+}
+
+func TestContract(t *testing.T) {
+	const canary = "canary-4711-bird"
+	for _, what := range []string{"2h migration of orders", wordRelease} {
+		t.Run(what, func(t *testing.T) {
+			actionstest.Contract(t, func(t *testing.T) actionstest.Case {
+				s := newStage(t)
+				// What is there is one's own, and says more than it should.
+				own := filepath.Join(s.dir, "hold+prod")
+				at := time.Now().UTC().Truncate(time.Second).Add(-time.Minute).Format(time.RFC3339)
+				text := `{"v":1,"owner":"ana@laptop","reason":"migration","since":"` + at + `","until":"0001-01-01T00:00:00Z","token":"` + canary + `","environment":"prod"}`
+				if err := errors.Join(os.MkdirAll(own, 0o755), os.Chmod(s.dir, 0o755), os.WriteFile(own+"/owner.json", []byte(text), 0o600)); err != nil { //nolint:gosec // as on a host
+					t.Fatal(err)
+				}
+				host, _ := s.hosts["prod-1"].(*actionstest.Host)
+				return actionstest.Case{
+					Action: s.action(), Snapshot: s.Latest(), World: s, Hosts: []*actionstest.Host{host}, State: s.state, Secret: canary,
+					Intent: actions.Intent{Action: Name, Who: "ana@laptop", Args: map[string]string{ArgFor: what}}, NoTrace: true,
+					Beside: func(argv []string) bool { // README.md lists them
+						return slices.Contains([]string{"mkdir", "stat", "date", "cat", "tee"}, argv[0]) || argv[0] == "rm" && strings.HasSuffix(argv[2], ".takeover")
+					},
+				}
+			})
+		})
+	}
+}
+
+// A hold that somebody has laid in the place of the one that the plan was made for is not taken away, nor written over.
+func TestTheHoldOfThePlanAndNoOther(t *testing.T) {
+	for what, want := range map[string]string{"release": "not released", "2h mine": "held by bo@desk"} {
+		s := newStage(t)
+		if _, o, reasons := s.do(t, "cy@home", "1h first"); o != actions.OutcomeGood {
+			t.Fatal(o, reasons)
+		}
+		p, err := s.action().Plan(context.Background(), s.Latest(), actions.Intent{Action: Name, Who: "ana@laptop", Args: map[string]string{ArgFor: what}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := *s.read(t, "")
+		bo := actions.HoldRequest{Environment: "prod", Owner: "bo@desk", Reason: "load test", For: time.Hour, Replace: []fleet.Hold{was}}
+		if err := s.holds().Put(context.Background(), "prod-1", bo); err != nil {
+			t.Fatal(err)
+		}
+		err = p.Steps[0].Do(context.Background(), func(string, string) {})
+		if h := s.read(t, ""); err == nil || errors.Is(err, actions.ErrUnknown) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "bo@desk") || h == nil || h.Owner != "bo@desk" {
+			t.Errorf("%s: %v; held by %+v", what, err, h)
+		}
+	}
+}
+
+// What a host says that the screen did not show is not changed without having been seen.
+func TestAHoldThatTheScreenDidNotShow(t *testing.T) {
+	s := newStage(t)
+	if _, o, _ := s.do(t, "bo@desk", "2h mine"); o != actions.OutcomeGood {
+		t.Fatal(o)
+	}
+	snap := s.Latest()
+	snap.Holds[0].Owner = "ana@laptop"
+	p, err := s.action().Plan(context.Background(), snap, actions.Intent{Action: Name, Who: "ana@laptop", Args: map[string]string{ArgFor: wordRelease}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, why := p.Runnable(); ok || len(p.Steps) > 0 || !strings.Contains(why, "held by bo@desk") || !strings.Contains(why, "look again") {
+		t.Errorf("runnable %v: %s", ok, why)
+	}
 }
 
 func TestHoldExtendAndRelease(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
+	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
 )
 
@@ -17,25 +18,41 @@ const holdReason = "redeploy: git desires "
 // sync brings it back; or release that hold again, once git desires what runs.
 func (e *execution) holdSteps() []actions.Step {
 	holds := actions.NewHolds(e.a.deps.Lock, e.a.deps.Host)
-	key, hosts := e.t.Key, e.t.HostNames()
-	switch {
-	case e.holds:
-		steps := holds.Steps(hosts, actions.HoldRequest{
+	key := e.t.Key
+	steps := holds.ClearSteps(e.ownHolds)
+	if e.holds {
+		steps = holds.Steps(e.t.HostNames(), actions.HoldRequest{
 			Environment: key.Environment, Service: key.Name, Owner: e.intent.Who, Plan: e.id, For: time.Duration(e.a.cfg.Hold),
 			Reason: holdReason + e.svc.Releases.Desired.Version() + ", " + e.t.to.Version() + " was put back",
 		})
-		for i := range steps {
-			steps[i].Do = unlessHeld(steps[i].Do)
+	}
+	for i := range steps {
+		steps[i].Do = unlessHeld(steps[i].Do)
+	}
+	return steps
+}
+
+// readHolds finds the holds that an earlier redeploy of this person's has laid, now that git desires what is put back. They are read from their
+// hosts: those very ones are released, and no other that comes meanwhile.
+func (p *planner) readHolds(ctx context.Context) {
+	if p.holds || !ownHold(p.svc, p.intent.Who, p.snap.At) || p.svc.Releases.Desired.Tag != p.t.to.Tag {
+		return
+	}
+	holds := actions.NewHolds(p.a.deps.Lock, p.a.deps.Host)
+	for _, host := range p.t.HostNames() {
+		ctx, cancel := context.WithTimeout(ctx, compose.AskTimeout)
+		h, err := holds.Check(ctx, host, p.t.Key.Environment, p.t.Key.Name)
+		cancel()
+		switch {
+		case err != nil:
+			p.check(actions.CheckWarn, "hold on "+host, "it cannot be read, and stays: %v", err)
+		case h != nil && isOurs(h, p.intent.Who):
+			p.ownHolds = append(p.ownHolds, *h)
 		}
-		return steps
-	case ownHold(e.svc, e.intent.Who, e.snap.At) && e.svc.Releases.Desired.Tag == e.t.to.Tag:
-		return holds.ClearSteps(hosts, key.Environment, key.Name)
-	default:
-		return nil
 	}
 }
 
-// unlessHeld takes somebody else's hold for as good as ours: the service is left alone either way.
+// unlessHeld leaves somebody else's hold as it is: it is as good as ours, and not ours to take away.
 func unlessHeld(do func(context.Context, func(stream, line string)) error) func(context.Context, func(stream, line string)) error {
 	return func(ctx context.Context, out func(stream, line string)) error {
 		err := do(ctx, out)
@@ -51,5 +68,9 @@ func unlessHeld(do func(context.Context, func(stream, line string)) error) func(
 // ownHold reports whether a redeploy of this person's holds the service.
 func ownHold(svc *fleet.Service, who string, now time.Time) bool {
 	h := svc.Hold
-	return h != nil && h.Service == svc.Key.Name && h.Owner == who && strings.HasPrefix(h.Reason, holdReason) && !h.Over(now)
+	return h != nil && h.Service == svc.Key.Name && isOurs(h, who) && !h.Over(now)
+}
+
+func isOurs(h *fleet.Hold, who string) bool {
+	return h.Owner == who && strings.HasPrefix(h.Reason, holdReason)
 }

@@ -62,12 +62,32 @@ func TestWhatGitDesiresOtherwiseIsHeld(t *testing.T) {
 	if names := stepNames(back); names[len(names)-1] != "release ai@prod" {
 		t.Fatalf("steps %q", names)
 	}
+	// One that somebody has laid since in its place is left, and told of.
+	bo := actions.HoldRequest{Environment: "prod", Service: "ai", Owner: "bo@desk", Reason: "load test", For: time.Hour, Replace: []fleet.Hold{*held}}
+	must(s, holds.Put(t.Context(), "prod-1", bo))
+	last, told := back.Steps[len(back.Steps)-2], ""
+	if err := last.Do(t.Context(), func(_, line string) { told += line }); last.Host != "prod-1" || err != nil || !strings.Contains(told, "held by bo@desk") {
+		t.Errorf("release on %s: %v, told %q", last.Host, err, told)
+	}
+	if h, err := holds.Check(t.Context(), "prod-1", "prod", "ai"); err != nil || h == nil || h.Owner != "bo@desk" {
+		t.Errorf("held by %+v, %v", h, err)
+	}
+	must(s, holds.Clear(t.Context(), *mustHold(t, holds)))
 	if _, end := s.run(back); end.Outcome != actions.OutcomeGood {
 		t.Fatalf("%+v", end)
 	}
 	if h, err := holds.Check(t.Context(), "prod-2", "prod", "ai"); err != nil || h != nil {
 		t.Errorf("still held: %+v, %v", h, err)
 	}
+}
+
+func mustHold(t *testing.T, holds *actions.Holds) *fleet.Hold {
+	t.Helper()
+	h, err := holds.Check(t.Context(), "prod-1", "prod", "ai")
+	if err != nil || h == nil {
+		t.Fatalf("held by %+v, %v", h, err)
+	}
+	return h
 }
 
 func TestSomebodyElsesHoldStays(t *testing.T) {

@@ -29,9 +29,15 @@ type planner struct {
 	surveys []*survey
 	checks  []actions.Check // of the whole, not of one host
 	proxies []*proxy        // in front of the service
-	holds   bool            // the service is held afterwards: git desires another release
+	holdings
 
 	gitHome
+}
+
+// holdings are what a plan does about holds.
+type holdings struct {
+	holds    bool         // the service is held afterwards: git desires another release
+	ownHolds []fleet.Hold // of an earlier redeploy, which are released
 }
 
 // gitHome is what a plan knows of the infra repo, with tag_home = "git".
@@ -92,6 +98,7 @@ func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	}
 	p.checkSame()
 	p.checkReconciler()
+	p.readHolds(ctx)
 	if p.repo != nil {
 		p.prepareCommit(ctx)
 	}
