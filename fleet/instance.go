@@ -83,7 +83,7 @@ type Life struct {
 	CreatedAt  time.Time   // when the container was created
 	StartedAt  time.Time   // zero when never
 	FinishedAt time.Time   // zero when never
-	Exits      []time.Time // unexpected ends seen in the last 10 minutes, oldest first, across re-creations of the name
+	Exits      []time.Time // unexpected ends seen in the last 10 minutes, oldest first, across re-creations of the name with the same release
 }
 
 // Host is one machine of the estate. Its identity is its config name.

@@ -25,6 +25,14 @@ func (h localHost) Name() string    { return h.name }
 func (h localHost) Address() string { return LocalAddress }
 func (h localHost) Close() error    { return nil }
 
+// spoken is what errors call it: "local this machine", and "local" alone where it has no other name.
+func (h localHost) spoken() string {
+	if h.name == LocalAddress {
+		return h.name
+	}
+	return LocalAddress + " " + h.name
+}
+
 func (h localHost) Run(ctx context.Context, cmd Command) (Result, error) {
 	c, fail, err := h.command(ctx, cmd)
 	if err != nil {
@@ -59,7 +67,7 @@ func (h localHost) command(ctx context.Context, cmd Command) (*exec.Cmd, func(er
 	if len(cmd.Argv) > 0 {
 		prog = Clean(cmd.Argv[0])
 	}
-	fail := func(err error) error { return fmt.Errorf("local %s: run %s: %w", h.name, prog, err) }
+	fail := func(err error) error { return fmt.Errorf("%s: run %s: %w", h.spoken(), prog, err) }
 	if err := checkCommand(cmd); err != nil {
 		return nil, fail, fail(&notStarted{err})
 	}
@@ -86,9 +94,9 @@ func (h localHost) Dial(ctx context.Context, network, address string) (net.Conn,
 		return conn, nil
 	}
 	if network != "unix" {
-		return nil, fmt.Errorf("local %s: %w", h.name, err)
+		return nil, fmt.Errorf("%s: %w", h.spoken(), err)
 	}
-	return nil, fmt.Errorf("local %s: %w", h.name, &SocketError{
+	return nil, fmt.Errorf("%s: %w", h.spoken(), &SocketError{
 		Host: h.name, Path: address, User: ProcessOptions().User, Problem: socketProblem(err), Err: err,
 	})
 }

@@ -103,7 +103,7 @@ func metricCard(s subject, name fleet.MetricName, w, rows int) []line {
 	if tok == tokCrit || tok == tokWarn {
 		st = tok
 	}
-	for _, r := range chart(m.Series.Values, w, rows) {
+	for _, r := range chart(m.Series.Values, w, rows, sparkFloor(m.Unit)) {
 		out = append(out, ln(sp(st, r)))
 	}
 	return append(out, axis(s, m.Series, w))

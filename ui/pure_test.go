@@ -121,8 +121,11 @@ func TestSpark(t *testing.T) {
 			t.Errorf("spark(%v, %d) = %q, want %q", c.values, c.n, got, c.want)
 		}
 	}
-	if got := strings.Join(chart([]float64{0, 8, nan, 16}, 4, 2), "|"); got != "   █|▁█ █" {
+	if got := strings.Join(chart([]float64{0, 8, nan, 16}, 4, 2, 0), "|"); got != "   █|▁█ █" {
 		t.Errorf("chart: %q", got)
+	}
+	if got := strings.Join(chart([]float64{0.001, 0.001, 0.05}, 3, 2, 0.05), "|"); got != "  █|▁▁█" {
+		t.Errorf("a tenth of a percent looks like much: %q", got)
 	}
 }
 

@@ -82,12 +82,12 @@ func stretch(values []float64, n int) []float64 {
 	return out
 }
 
-// chart draws the values as bars of several rows, the highest row first.
-func chart(values []float64, w, h int) []string {
+// chart draws the values as bars of several rows, the highest row first, from zero to at least floor.
+func chart(values []float64, w, h int, floor float64) []string {
 	cols := stretch(values, w)
 	lo, hi, ok := extent(cols)
 	rows := make([]string, h)
-	lo = min(lo, 0)
+	lo, hi = min(lo, 0), max(hi, floor)
 	for r := range rows {
 		var b strings.Builder
 		for _, v := range cols {

@@ -147,18 +147,50 @@ func TestExits(t *testing.T) {
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 	}}}
 	byName := unexpectedExits(exitsOf(entries), now)
-	if got := exitTimes(in, container.InspectResponse{}, byName, now); len(got) != 2 || !got[0].Equal(epoch.Add(time.Second)) {
+	if got := exitTimes(in, container.InspectResponse{}, byName, nil, now); len(got) != 2 || !got[0].Equal(epoch.Add(time.Second)) {
 		t.Errorf("without a policy: %v", got)
 	}
-	if got := exitTimes(in, always, byName, now); len(got) != 3 {
+	if got := exitTimes(in, always, byName, nil, now); len(got) != 3 {
 		t.Errorf("with restart: always: %v", got)
 	}
 	// Eleven minutes later the first is forgotten; what only the record tells is added.
 	now = epoch.Add(10*time.Minute + 30*time.Second)
 	in.Life = fleet.Life{Restarts: 4, FinishedAt: epoch.Add(10 * time.Minute)}
-	got := exitTimes(in, container.InspectResponse{}, unexpectedExits(exitsOf(entries), now), now)
+	got := exitTimes(in, container.InspectResponse{}, unexpectedExits(exitsOf(entries), now), nil, now)
 	if len(got) != 2 || !got[0].Equal(epoch.Add(100*time.Second)) || !got[1].Equal(epoch.Add(10*time.Minute)) {
 		t.Errorf("later: %v", got)
+	}
+}
+
+// A release that was put back is not a crash loop because of the one before it.
+func TestExitsOfAnotherReleaseDoNotCount(t *testing.T) {
+	is := func(id, image string) fleet.Instance {
+		return fleet.Instance{
+			ID: id, Name: "web-1", Subject: fleet.Subject{Project: "shop", Service: "web", Container: "web-1"},
+			Release: fleet.Release{Image: "shop/web", Tag: "1", ImageID: image},
+		}
+	}
+	exits := func(now fleet.Instance) []time.Time {
+		c := newChronicle()
+		c.observe([]fleet.Instance{is("a", "sha256:aaaa")}) // the tag is moved: only the image tells them apart
+		script(t, c, `
+			1 die a web-1 exitCode=1
+			2 die a web-1 exitCode=1
+			30 die b web-1 exitCode=1`)
+		c.observe([]fleet.Instance{is("b", "sha256:bbbb")})
+		c.observe([]fleet.Instance{now})
+		entries, seen := c.snapshot()
+		at := epoch.Add(time.Minute)
+		return exitTimes(now, container.InspectResponse{}, unexpectedExits(exitsOf(entries), at), seen, at)
+	}
+	if got := exits(is("c", "sha256:aaaa")); len(got) != 2 {
+		t.Errorf("made again of the same release: %v, not its two", got)
+	}
+	if got := exits(is("c", "sha256:bbbb")); len(got) != 1 || !got[0].Equal(epoch.Add(30*time.Second)) {
+		t.Errorf("of the other release: %v, not its one", got)
+	}
+	if got := exits(is("c", "sha256:cccc")); len(got) != 0 {
+		t.Errorf("of a third release: %v", got)
 	}
 }
 

@@ -111,11 +111,16 @@ func unexpectedExits(exits []exit, now time.Time) map[nameKey][]exit {
 }
 
 // exitTimes are the unexpected ends of one instance's name. An end with code 0 is one only
-// under a policy that starts the container again: else it had simply done its work.
-func exitTimes(in fleet.Instance, rec container.InspectResponse, byName map[nameKey][]exit, now time.Time) []time.Time {
+// under a policy that starts the container again: else it had simply done its work. Those of another release are not held
+// against this one: a release that was put back would be called a crash loop for ten minutes.
+func exitTimes(in fleet.Instance, rec container.InspectResponse, byName map[nameKey][]exit, known map[string]seen, now time.Time) []time.Time {
 	again := restartsAlways(rec)
 	var out []time.Time
 	for _, x := range byName[nameKey{key: keyOf(in.Name, subjectLabels(in.Subject)), name: in.Name}] {
+		was, ok := known[x.entry.id]
+		if is, known := known[in.ID]; ok && known && !sameRelease(was, is) {
+			continue
+		}
 		if x.entry.code != 0 || x.oom || again {
 			out = append(out, x.entry.at)
 		}

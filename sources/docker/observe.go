@@ -193,7 +193,7 @@ func (s *source) facts(got *reading) fleet.Facts {
 	exits := exitsOf(entries)
 	byName := unexpectedExits(exits, now)
 	for i := range instances {
-		instances[i].Life.Exits = exitTimes(instances[i], got.records[instances[i].ID], byName, now)
+		instances[i].Life.Exits = exitTimes(instances[i], got.records[instances[i].ID], byName, seen, now)
 	}
 	tell := teller{
 		source: s.ID(), now: now, entries: entries, exits: exits, seen: seen, running: count,

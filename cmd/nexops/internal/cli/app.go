@@ -118,12 +118,13 @@ func (a *App) root() *cobra.Command {
 with one key and a safe plan.
 
 Without a config file it opens on this machine's Docker Engine.`,
-		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
+		SilenceUsage: true, SilenceErrors: true, Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.screen(cmd.Context(), f) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &ExitError{Code: ExitUsage, Err: fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
+	root.SuggestionsMinimumDistance = 2
 	p := root.PersistentFlags()
 	p.StringVar(&f.config, "config", "", "config file (default: $NEXOPS_CONFIG, then nexops/config.toml in the XDG config folder)")
 	p.StringVarP(&f.env, "env", "e", "", "environment to open (default: default_env of the config)")
@@ -135,6 +136,18 @@ Without a config file it opens on this machine's Docker Engine.`,
 	root.AddCommand(append(a.actCommands(f), a.undoCommand(f))...)
 	a.completeEnvironments(root, f)
 	return root
+}
+
+// noSuchCommand is what is said of a word that is none, with the nearest one: cobra's own says it in lines of its own.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	near := cmd.SuggestionsFor(args[0])
+	if len(near) == 0 {
+		return fmt.Errorf("unknown command %q; see %s --help", args[0], cmd.CommandPath())
+	}
+	return fmt.Errorf("unknown command %q; did you mean %s? see %s --help", args[0], strings.Join(near, " or "), cmd.CommandPath())
 }
 
 // stateDir is where the journal and the locks are. Those of the demo are apart: its "prod" is not the real one.

@@ -122,6 +122,14 @@ func (a *App) versionCommand() *cobra.Command {
 	}
 }
 
+// counted is "1 host", "2 hosts".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 func (a *App) configCommand(f *flags) *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check the config file, or say where it is"}
 	cmd.AddCommand(&cobra.Command{
@@ -132,7 +140,8 @@ func (a *App) configCommand(f *flags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, _ = fmt.Fprintf(a.Stdout, "%s: no mistakes; %d environments, %d hosts, %d sources\n", cfg.Path, len(cfg.Env), len(cfg.Hosts), len(cfg.Sources))
+			_, _ = fmt.Fprintf(a.Stdout, "%s: no mistakes; %s, %s, %s\n", cfg.Path,
+				counted(len(cfg.Env), "environment"), counted(len(cfg.Hosts), "host"), counted(len(cfg.Sources), "source"))
 			return nil
 		},
 	}, &cobra.Command{
