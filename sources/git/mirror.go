@@ -27,7 +27,8 @@ type mirror struct {
 	// absent are branches that the remote did not have when it was last asked;
 	// asking git to fetch one would fail all the others.
 	absent []string
-	remote []string // the remote's branches at that time
+	remote []string          // the remote's branches at that time
+	known  map[string]string // the refs of the mirror as last read; nil when they may be others
 }
 
 func digest(s string) string {
@@ -49,6 +50,10 @@ func (m *mirror) update(ctx context.Context) (note string, err error) {
 	if !m.exists() {
 		return "", m.clone(ctx)
 	}
+	if m.unchanged(ctx) {
+		return "", nil
+	}
+	m.known = nil
 	err = m.fetch(ctx, m.repo())
 	if err == nil {
 		return "", nil
@@ -72,6 +77,7 @@ func (m *mirror) rebuild(ctx context.Context, why error) (note string, err error
 }
 
 func (m *mirror) clone(ctx context.Context) error {
+	m.known = nil
 	fresh, old := filepath.Join(m.folder, "repo.new"), filepath.Join(m.folder, "repo.old")
 	for _, dir := range []string{fresh, old} {
 		if err := os.RemoveAll(dir); err != nil {
@@ -135,8 +141,7 @@ func (m *mirror) fetchOnce(ctx context.Context, repo string) error {
 		}
 	}
 	if m.tags != "" {
-		// A refspec takes one "*": the pattern's beginning narrows the fetch, the rest is filtered here.
-		head := "refs/tags/" + m.tags[:strings.IndexAny(m.tags+"*", "*?[\\")] + "*"
+		head := m.tagsHead() + "*"
 		args = append(args, "+"+head+":"+head)
 		specs++
 	}
@@ -144,6 +149,12 @@ func (m *mirror) fetchOnce(ctx context.Context, repo string) error {
 		return nil // nothing of it exists; the caller says so
 	}
 	return m.remoteError("fetch", m.ask(ctx, call{repo: repo, args: args, network: true}))
+}
+
+// tagsHead is how the names of the tags begin that are fetched. A refspec takes one "*": the pattern's beginning narrows the
+// fetch, the rest is filtered here.
+func (m *mirror) tagsHead() string {
+	return "refs/tags/" + m.tags[:strings.IndexAny(m.tags+"*", "*?[\\")]
 }
 
 // probe asks which branches the remote has.
@@ -249,6 +260,9 @@ func (m *mirror) healthy(ctx context.Context) bool {
 
 // refs gives every ref of the mirror with its object.
 func (m *mirror) refs(ctx context.Context) (map[string]string, error) {
+	if m.known != nil {
+		return m.known, nil
+	}
 	refs := map[string]string{}
 	err := m.git.run(ctx, call{
 		repo: m.repo(),
@@ -266,5 +280,6 @@ func (m *mirror) refs(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read refs: %w", err)
 	}
+	m.known = refs
 	return refs, nil
 }

@@ -121,6 +121,14 @@ func TestOverRealSSH(t *testing.T) {
 	if s.mirror.tunnel == nil {
 		t.Error("the tunnel was given up")
 	}
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", t.TempDir()) // where nothing was pushed, no git is started here
+	want(t, "nothing new", history(observe(t, s), "prod", "ai"), "2 1")
+	t.Setenv("PATH", path)
+	r.tag("ai", "3")
+	want(t, "third", history(observe(t, s), "prod", "ai"), "3 2 1")
+	r.git("reset", "--quiet", "--hard", "HEAD~2")
+	want(t, "taken back", history(observe(t, s), "prod", "ai"), "1")
 	observeFails(t, d.source(t, r.dir, "stranger", "known_hosts"), "ssh ops:", "lets none of these keys in")
 	observeFails(t, d.source(t, r.dir, "id", "knows_nobody"), "ssh ops:", "compare it with the host's own, then add it by")
 	observeFails(t, d.source(t, "/nowhere.git", "id", "known_hosts"), "does not appear to be a git repository", "check url")
