@@ -97,8 +97,25 @@ func (r *resolver) fromContainer(s Subject) string {
 	return s.Container
 }
 
-func (r *resolver) ignored(name string) bool {
-	for _, p := range r.rules.Ignore {
+func (r *resolver) ignored(name string) bool { return r.rules.ignores(name) }
+
+// Row gives the service whose row shows what a source calls by a name, a companion that of which it is a part; ok is
+// false when it is not shown.
+func (r Rules) Row(name string) (row string, ok bool) {
+	if alias, is := r.Aliases[name]; is {
+		name = alias
+	}
+	if name == "" || r.ignores(name) {
+		return "", false
+	}
+	if main, is := r.Companions[name]; is {
+		name = main
+	}
+	return name, true
+}
+
+func (r Rules) ignores(name string) bool {
+	for _, p := range r.Ignore {
 		if _, ok := matchStar(p, name); ok {
 			return true
 		}

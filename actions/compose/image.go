@@ -65,6 +65,16 @@ func manifestArgv(ref string, insecure bool) []string {
 type Manifest struct {
 	Digest string // "" when it does not tell: an image for several platforms
 	Size   int64  // of what would be pulled, compressed; 0 when it does not tell
+	// Platforms are the digests of the images of an image for several platforms: "linux/amd64" to that platform's.
+	Platforms map[string]string
+}
+
+// For is the digest of what an engine of a platform pulls of it.
+func (m Manifest) For(platform string) string {
+	if m.Digest != "" {
+		return m.Digest
+	}
+	return m.Platforms[platform]
 }
 
 // Manifest asks the registry for an image. An error means that the image cannot be pulled.
@@ -85,6 +95,9 @@ func (p Probe) Manifest(ctx context.Context, ref string, insecure bool) (Manifes
 		SchemaV2Manifest layers
 		OCIManifest      layers
 	}
+	if bytes.HasPrefix(bytes.TrimSpace(out), []byte("[")) {
+		return Manifest{Platforms: platforms(out)}, nil
+	}
 	if json.Unmarshal(out, &one) != nil || !digestGrammar.MatchString(one.Descriptor.Digest) {
 		return Manifest{}, nil
 	}
@@ -93,4 +106,61 @@ func (p Probe) Manifest(ctx context.Context, ref string, insecure bool) (Manifes
 		m.Size += max(0, l.Size)
 	}
 	return m, nil
+}
+
+// platforms reads what docker manifest inspect --verbose says of an image for several platforms; nil when not all of it is
+// understood. What is for no platform is no image but what was noted of one when it was built.
+func platforms(out []byte) map[string]string {
+	var list []struct {
+		Descriptor struct {
+			Digest   string
+			Platform struct{ OS, Architecture, Variant string }
+		}
+	}
+	if json.Unmarshal(out, &list) != nil {
+		return nil
+	}
+	all := map[string]string{}
+	for _, e := range list {
+		p := e.Descriptor.Platform
+		if p.OS == "unknown" {
+			continue
+		}
+		name := platform(p.OS, p.Architecture, p.Variant)
+		if _, twice := all[name]; twice || p.OS == "" || p.Architecture == "" || !digestGrammar.MatchString(e.Descriptor.Digest) {
+			return nil
+		}
+		all[name] = e.Descriptor.Digest
+	}
+	return all
+}
+
+// platform is the name of one, as images have it.
+func platform(os, arch, variant string) string {
+	switch {
+	case arch == "arm64" && variant == "v8":
+		variant = ""
+	case variant != "":
+		variant = "/" + variant
+	}
+	return os + "/" + arch + variant
+}
+
+// Platform is that of an engine, as images name it; "" when it does not say.
+func (e Engine) Platform() string {
+	if e.OSType == "" || e.Architecture == "" {
+		return ""
+	}
+	arch, variant := e.Architecture, ""
+	switch arch {
+	case "x86_64":
+		arch = "amd64"
+	case "aarch64":
+		arch = "arm64"
+	case "armv7l":
+		arch, variant = "arm", "v7"
+	case "armv6l":
+		arch, variant = "arm", "v6"
+	}
+	return platform(e.OSType, arch, variant)
 }

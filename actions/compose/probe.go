@@ -86,6 +86,8 @@ type Engine struct {
 	ServerVersion  string
 	ServerErrors   []string
 	DockerRootDir  string
+	OSType         string // linux
+	Architecture   string // as the kernel calls it: x86_64
 	RegistryConfig struct {
 		IndexConfigs map[string]struct{ Secure bool }
 	}

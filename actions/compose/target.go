@@ -31,6 +31,9 @@ func IsName(word string) bool { return namePattern.MatchString(word) }
 // imagePattern is what the repository of an image may be called: it stands in argv.
 var imagePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)
 
+// IsImage reports whether a word may stand for an image's repository in argv.
+func IsImage(word string) bool { return imagePattern.MatchString(word) }
+
 // Places finds out where services run, from the labels of their containers and from the config, whose word comes first.
 type Places struct {
 	Program  []string                      // docker compose

@@ -3,6 +3,7 @@ package promote
 import (
 	"context"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -142,19 +143,89 @@ func (p *planner) registered(ctx context.Context) {
 		return
 	}
 	manifest, err := probe.Manifest(ctx, p.to.Ref(), engine.Insecure(p.image))
-	digest := manifest.Digest
-	switch {
+	switch digest := manifest.Digest; {
 	case err != nil:
 		p.check(actions.CheckFail, name, "%s would not be able to pull it: %v", host, err)
+	case len(manifest.Platforms) > 0:
+		p.several(ctx, probe, engine, manifest)
 	case digest == "":
-		p.check(actions.CheckFail, name, "it does not tell the one digest of %s, an image for several platforms: that both are the same cannot be proven", p.to.Ref())
+		p.check(actions.CheckFail, name, "the docker program of %s does not tell the digest of %s, which is of a newer form than it knows: that both are the same cannot be proven there; update docker on it",
+			host, p.to.Ref())
 	case digest != p.to.Digest:
-		p.check(actions.CheckFail, name, "the tag %s has been moved: it is %s now, %s runs %s: deploy %s again first, so that what is promoted is what was tried",
-			p.to.Tag, fleet.ShortDigest(digest), p.a.cfg.From, fleet.ShortDigest(p.to.Digest), p.a.cfg.From)
+		p.moved(fleet.ShortDigest(digest))
 	default:
 		p.check(actions.CheckOK, name, "%s is %s, as %s would pull it", p.to.Ref(), digest, host)
-		p.proven = true
+		p.proof = digest
 	}
+}
+
+// moved says that a tag is something else in the registry than what was tried.
+func (p *planner) moved(now string) {
+	p.check(actions.CheckFail, "registry", "the tag %s has been moved: it is %s now, %s runs %s: deploy %s again first, so that what is promoted is what was tried",
+		p.to.Tag, now, p.a.cfg.From, fleet.ShortDigest(p.to.Digest), p.a.cfg.From)
+}
+
+// several proves it for an image for several platforms. What runs has either the digest of the whole, which names the very
+// same images for every platform, or that of one platform's, which then has to be what every host pulls.
+func (p *planner) several(ctx context.Context, probe compose.Probe, engine compose.Engine, now compose.Manifest) {
+	const name = "registry"
+	hosts, err := p.platforms(ctx)
+	if err != nil {
+		p.check(actions.CheckFail, name, "%v", err)
+		return
+	}
+	one := slices.Contains(slices.Collect(maps.Values(now.Platforms)), p.to.Digest)
+	if !one {
+		tried, err := probe.Manifest(ctx, p.image+"@"+p.to.Digest, engine.Insecure(p.image))
+		switch {
+		case err != nil:
+			p.check(actions.CheckFail, name, "what %s runs, %s, is not in the registry any more: %v", p.a.cfg.From, fleet.ShortDigest(p.to.Digest), err)
+			return
+		case len(tried.Platforms) == 0 || !maps.Equal(tried.Platforms, now.Platforms):
+			p.moved("another set of images for " + strings.Join(slices.Sorted(maps.Keys(now.Platforms)), ", "))
+			return
+		}
+	}
+	var words []string
+	for _, host := range p.svc.Hosts {
+		digest := now.For(hosts[host])
+		switch {
+		case digest == "":
+			p.check(actions.CheckFail, name, "%s has no image for %s, which %s needs", p.to.Ref(), hosts[host], host)
+			return
+		case one && digest != p.to.Digest:
+			p.check(actions.CheckFail, name, "%s would pull %s for %s, which is not what %s runs, %s: it was tried on another platform, and pulled without the whole that belongs together",
+				host, fleet.ShortDigest(digest), hosts[host], p.a.cfg.From, fleet.ShortDigest(p.to.Digest))
+			return
+		}
+		if w := digest + " for " + hosts[host]; !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	p.proof = p.to.Digest
+	if !one {
+		p.proof += ", an image for several platforms, which is " + strings.Join(words, " and ")
+	}
+	p.check(actions.CheckOK, name, "%s is %s, as %s would pull it", p.to.Ref(), strings.Join(words, " and "), strings.Join(p.svc.Hosts, ", "))
+}
+
+// platforms are those of the hosts that will pull.
+func (p *planner) platforms(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	for _, name := range p.svc.Hosts {
+		h, err := p.a.deps.Host(name)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: %w", name, err)
+		}
+		engine, err := compose.Probe{Host: h}.Engine(ctx)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the host
+		}
+		if out[name] = remote.Clean(engine.Platform()); out[name] == "" {
+			return nil, fmt.Errorf("the engine of %s does not say for which platform it pulls", name)
+		}
+	}
+	return out, nil
 }
 
 // compared says what runs in the environment that gets it.
@@ -170,7 +241,7 @@ func (p *planner) compared() {
 		}
 	}
 	p.check(actions.CheckOK, p.a.cfg.To+" runs", "%s", strings.Join(words, " and "))
-	if p.proven {
-		p.check(actions.CheckOK, "same artifact", "%s in %s, in the registry, and as %s will pull it: %s", p.to.Digest, p.a.cfg.From, p.a.cfg.To, p.to.Tag)
+	if p.proof != "" {
+		p.check(actions.CheckOK, "same artifact", "%s in %s, in the registry, and as %s will pull it: %s", p.proof, p.a.cfg.From, p.a.cfg.To, p.to.Tag)
 	}
 }

@@ -27,7 +27,7 @@ type planner struct {
 	running []fleet.Release // on the environment before, each once
 	on      []string        // its hosts that run it
 	to      fleet.Release
-	proven  bool
+	proof   string // in words; "" is none
 	checks  []actions.Check
 
 	git
@@ -54,6 +54,9 @@ func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.
 		return nil, fmt.Errorf("promote: %w", err)
 	}
 	now := a.deps.Now()
+	if intent.Args[ArgRevert] != "" {
+		return a.planRevert(ctx, snap, svc, intent)
+	}
 	p := &planner{a: a, svc: svc, intent: intent, id: actions.NewPlanID(now), made: now, image: svc.Releases.Running.Image}
 	p.service = svc.Key.Name
 	if s := a.deps.Override(svc.Key.Name).Service; s != "" {
@@ -92,6 +95,7 @@ func (p *planner) plan(snap *fleet.Snapshot) *actions.Plan {
 	}
 	if ok, _ := plan.Runnable(); ok {
 		plan.Steps = p.steps()
+		plan.Undo = p.undo()
 	}
 	return plan
 }
@@ -106,6 +110,7 @@ func (p *planner) risks() []string {
 	return []string{
 		fmt.Sprintf("the branch %s is made in the infra repo; %s changes only when it is merged", p.target.Branch, p.repo.Branch),
 		fmt.Sprintf("nothing is restarted by it: the next sync or deploy of %s after the merge brings it", p.a.cfg.To),
+		"U does not take it back: until it is merged close the pull request and delete the branch, after that revert the merge",
 	}
 }
 
@@ -209,11 +214,14 @@ func (p *planner) aim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	at, err := r.Fetch(ctx)
+	at, err := r.Remote(ctx)
+	if err == nil && at != "" {
+		at, err = r.Fetch(ctx)
+	}
 	switch {
-	case err == nil:
+	case err == nil && at != "":
 		p.check(actions.CheckFail, "branch", "%s is there already, at %s: merge its pull request, or delete it", branch, r.Tell(ctx, at))
-	case !strings.Contains(err.Error(), "couldn't find remote ref"):
+	case err != nil:
 		p.check(actions.CheckFail, "branch", "whether %s is there cannot be read: %v", branch, err)
 	default:
 		p.target = r

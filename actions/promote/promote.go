@@ -64,6 +64,7 @@ func (a *action) Spec() actions.Spec {
 	return actions.Spec{
 		Name: Name, Key: "P", Title: "promote", Risk: actions.RiskHigh, Quiet: true,
 		Help: "Makes the very artifact that staging runs the release that prod wants, by a commit that is pushed.",
+		Args: []actions.Arg{{Name: ArgRevert, Help: "the commit of a promotion that was pushed and is taken back"}},
 	}
 }
 

@@ -34,8 +34,10 @@ type stage struct {
 	cfg        Config
 	home       compose.Config
 	prod, test *actionstest.Estate
-	registry   string // digest of the tag now
-	remote     string // the bare repository
+	registry   string                       // digest of the tag now
+	lists      map[string]map[string]string // what the registry has for several platforms: reference, or digest, to platform to digest
+	arch       string                       // of the engines
+	remote     string                       // the bare repository
 	cache      string
 	mu         sync.Mutex
 	requests   []map[string]string // that GitHub was sent
@@ -116,6 +118,8 @@ func (s *stage) makeRepo(dir string, branches map[string]map[string]string) {
 func (s *stage) answer(host string, argv []string) (remote.Result, bool) {
 	say := func(text string) (remote.Result, bool) { return remote.Result{Stdout: []byte(text + "\n")}, true }
 	switch {
+	case actionstest.Has("docker", "info")(argv) && s.arch != "":
+		return say(fmt.Sprintf(`{"ID":"ABCD:%s","ServerVersion":"29.0.1","OSType":"linux","Architecture":%q}`, host, s.arch))
 	case actionstest.Has("container", "inspect", "{{.Image}}")(argv):
 		for _, c := range s.test.Containers(host) {
 			if c.ID == argv[len(argv)-1] {
@@ -125,6 +129,13 @@ func (s *stage) answer(host string, argv []string) (remote.Result, bool) {
 	case actionstest.Has("image", "inspect")(argv):
 		return say(fmt.Sprintf(`[{"Id":"x","RepoDigests":["other@sha256:00","%s@%s"]}]`, actionstest.Image, argv[len(argv)-1]))
 	case actionstest.Has("manifest", "inspect")(argv):
+		last := argv[len(argv)-1]
+		if list := s.lists[last[strings.LastIndexAny(last, ":@")+1:]]; list != nil || s.lists[last[strings.LastIndex(last, "@")+1:]] != nil {
+			if list == nil {
+				list = s.lists[last[strings.LastIndex(last, "@")+1:]]
+			}
+			return say(verbose(list))
+		}
 		if s.registry == "" {
 			return remote.Result{Code: 1, Stderr: []byte("no such manifest\n")}, true
 		}

@@ -45,6 +45,14 @@ func (p *planner) steps() []actions.Step {
 	return steps
 }
 
+// undo takes a push straight to the branch back by another commit. A branch of its own is closed by who opened it.
+func (p *planner) undo() *actions.Intent {
+	if p.target == nil || p.target != p.repo {
+		return nil
+	}
+	return &actions.Intent{Action: Name, Targets: p.intent.Targets, Args: map[string]string{ArgRevert: p.commit}}
+}
+
 // escaped is a branch in a path: its slashes stay.
 func escaped(branch string) string { return strings.ReplaceAll(url.PathEscape(branch), "%2F", "/") }
 

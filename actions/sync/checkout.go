@@ -142,6 +142,13 @@ type spot struct {
 	to    fleet.Release
 	tag   bool // its tag is known to be in the infra repo
 	local bool // the image is on the host
+	fresh bool // git declares it, and it has no container yet
+	needs []string
+}
+
+// own are the instances of a new service.
+func (t *spot) own(in fleet.Instance) bool {
+	return !in.OneOff && in.Subject.Project == t.place.Project && in.Subject.Service == t.all[0]
 }
 
 // pull brings the commit of the plan to the host, and no other.

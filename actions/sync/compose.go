@@ -50,9 +50,17 @@ func (p *planner) composed(ctx context.Context) (*actions.Plan, error) {
 		}
 	}
 	if len(spots) == 0 && !failed {
-		return nil, errNothing
+		return nil, p.nothing()
 	}
 	return p.assemble(spots), nil
+}
+
+// nothing says that nothing is pending, and what runs although git has removed it.
+func (p *planner) nothing() error {
+	if len(p.left) == 0 {
+		return errNothing
+	}
+	return fmt.Errorf("%w; git has removed what is left running: %s", errNothing, compose.Some(p.left))
 }
 
 // narrow leaves the services that were asked for, and says what the pull brings besides.
@@ -132,9 +140,15 @@ func (p *planner) spots(ctx context.Context, c *checkout, services []found, into
 			others = append(others, f)
 		}
 	}
+	projects := p.projects(ctx, c, services)
+	gone := p.gone(c, projects)
 	for _, f := range services {
 		at := slices.IndexFunc(f.Hosts, func(pl *compose.Place) bool { return pl.Host == c.Place.Host && pl.Dir == c.Place.Dir })
 		if at < 0 {
+			continue
+		}
+		if gone[f.Service] {
+			delete(files, f.Key.Name)
 			continue
 		}
 		s := p.spot(ctx, c, f, f.Hosts[at], files[f.Key.Name])
@@ -143,6 +157,7 @@ func (p *planner) spots(ctx context.Context, c *checkout, services []found, into
 			into[f.Key.Name] = append(into[f.Key.Name], s)
 		}
 	}
+	p.fresh(ctx, c, projects, files, into)
 	for _, list := range files {
 		others = append(others, list...)
 	}
@@ -200,9 +215,13 @@ func (p *planner) tellSpot(ctx context.Context, s *spot, name string, files []st
 		detail += ": the checkout has it already, and it does not run"
 	}
 	s.Checks = append(s.Checks, actions.Check{Name: name + " on " + s.place.Host, State: actions.CheckOK, Detail: detail, Diff: lines})
-	if !s.tag {
-		return
+	if s.tag {
+		p.checkImage(ctx, s, name)
 	}
+}
+
+// checkImage makes sure that the image of a spot is there, or can be pulled.
+func (p *planner) checkImage(ctx context.Context, s *spot, name string) {
 	image, err := s.Probe.Image(ctx, s.to.Ref())
 	switch {
 	case err != nil:
@@ -227,7 +246,7 @@ func (p *planner) assemble(spots map[string][]*spot) *actions.Plan {
 	for name := range spots {
 		names = append(names, name)
 	}
-	names = p.ordered(names)
+	names = p.needed(p.ordered(names), spots)
 	plan := p.plan(fmt.Sprintf("sync %s: %s", p.snap.Environment, strings.Join(names, ", then ")))
 	plan.Checks = p.checks
 	runnable, _ := plan.Runnable()
@@ -268,6 +287,9 @@ func (p *planner) part(name string, spots []*spot) *actions.Plan {
 	for _, s := range spots {
 		image := s.place.From.Image
 		pick := func(in fleet.Instance) bool { return !in.OneOff && in.Release.Image == image }
+		if s.fresh {
+			pick = s.own
+		}
 		// Where the release stays, what it runs says nothing of whether it was made again.
 		stays := s.place.From.Tag == s.to.Tag
 		expect = append(expect, verify.Expect{Service: key, Host: s.place.Host, Pick: pick, Release: s.to, New: stays})
@@ -276,6 +298,10 @@ func (p *planner) part(name string, spots []*spot) *actions.Plan {
 		}
 		part.Bases = append(part.Bases, actions.RunningBasis(key, s.place.Host, pick, p.snap))
 		part.LockHosts = append(part.LockHosts, s.place.Host)
+		if s.fresh {
+			part.Risks = append(part.Risks, fmt.Sprintf("%s is new on %s: nothing of it ran there before, and nothing would bring it back if it is not good", s.all[0], s.place.Host))
+			continue
+		}
 		part.Risks = append(part.Risks, fmt.Sprintf("%s is stopped and made again on %s", strings.Join(s.all, ", "), s.place.Host))
 	}
 	watch := verify.New(p.settings(), verify.Deps{Now: p.deps.Now, Look: p.deps.Look}, p.snap, "what the infra repo says runs", expect...)

@@ -18,7 +18,7 @@ func TestContract(t *testing.T) {
 	actionstest.Contract(t, func(t *testing.T) actionstest.Case {
 		s := newStage(t)
 		s.push("services/ai/tag.env", "AI_TAG=1.1.0\n")
-		s.push("services/web/service.yml", "services: {}\nDB_PASSWORD: "+canary+"-2\nmemory: 2g\n")
+		s.push("services/web/service.yml", serviceFile("web", "    mem_limit: 2g\n    environment:\n      DB_PASSWORD: "+canary+"-2\n"))
 		return actionstest.Case{
 			Action: s.action(), Snapshot: s.Latest(), World: s, Hosts: s.hosts, Secret: canary,
 			Intent: actions.Intent{Action: Name, Who: "ana@laptop"},

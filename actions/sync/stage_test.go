@@ -59,8 +59,9 @@ func newStage(t *testing.T) *stage {
 	work := filepath.Join(dir, "work")
 	for _, name := range []string{"ai", "web"} {
 		s.write(filepath.Join(work, "services", name, "tag.env"), strings.ToUpper(name)+"_TAG=1.0.0\n")
-		s.write(filepath.Join(work, "services", name, "service.yml"), "services: {}\nDB_PASSWORD: "+canary+"\n")
+		s.write(filepath.Join(work, "services", name, "service.yml"), serviceFile(name))
 	}
+	s.write(filepath.Join(work, "prod", "stack.yml"), stackFile("ai", "web"))
 	s.git(work, "init", "-q", "-b", "master")
 	s.git(work, "add", ".")
 	s.git(work, "commit", "-q", "-m", "begin")
@@ -72,6 +73,20 @@ func newStage(t *testing.T) *stage {
 		s.hosts = append(s.hosts, actionstest.NewHost(name, func(ctx context.Context, cmd remote.Command) (remote.Result, error) { return s.answer(ctx, name, cmd) }))
 	}
 	return s
+}
+
+// serviceFile declares a service, and what else it is made of.
+func serviceFile(name string, more ...string) string {
+	return "services:\n  " + name + ":\n    image: reg/" + name + ":${" + strings.ToUpper(name) + "_TAG:-latest}\n" + strings.Join(more, "") + "x-db:\n  DB_PASSWORD: " + canary + "\n"
+}
+
+// stackFile includes services.
+func stackFile(names ...string) string {
+	out := "include:\n"
+	for _, name := range names {
+		out += "  - path: ../services/" + name + "/service.yml\n    env_file: ../services/" + name + "/tag.env\n"
+	}
+	return out
 }
 
 func (s *stage) write(file, text string) {
@@ -158,9 +173,12 @@ func (s *stage) Latest() *fleet.Snapshot {
 	s.seq++
 	now := time.Now()
 	snap := &fleet.Snapshot{Seq: s.seq, At: now, Environment: "prod", Holds: s.holds, Syncs: s.syncs}
-	for _, service := range []string{"ai", "web"} {
+	for _, service := range []string{"ai", "db", "search", "web"} {
 		svc := fleet.Service{Key: fleet.ServiceKey{Environment: "prod", Name: service}, Seen: now, Hosts: []string{"prod-1", "prod-2"}}
 		for _, h := range s.hosts {
+			if s.runs[h.Name()][service] == "" {
+				continue
+			}
 			started := time.Unix(1_700_000_000+int64(s.made[h.Name()+service]), 0)
 			in := fleet.Instance{
 				Life: fleet.Life{CreatedAt: started, StartedAt: started},
@@ -169,13 +187,16 @@ func (s *stage) Latest() *fleet.Snapshot {
 				Subject: fleet.Subject{Environment: "prod", Host: h.Name(), Project: "nexgate", Service: service, Container: service + "-1"},
 				Release: fleet.Release{Image: "reg/" + service, Tag: s.runs[h.Name()][service]},
 				Labels: map[string]string{
-					compose.LabelDir: filepath.Join(s.dir, h.Name()), compose.LabelFiles: filepath.Join(s.dir, h.Name(), "services/ai/service.yml"), compose.LabelNumber: "1",
+					compose.LabelDir: filepath.Join(s.dir, h.Name(), "prod"), compose.LabelFiles: filepath.Join(s.dir, h.Name(), "prod/stack.yml"), compose.LabelNumber: "1",
 				},
 			}
 			if s.sick == service && s.made[h.Name()+service] > 0 {
 				in.Health = fleet.HealthUnhealthy
 			}
 			svc.Instances = append(svc.Instances, in)
+		}
+		if len(svc.Instances) == 0 {
+			continue
 		}
 		svc.Releases.Running = svc.Instances[0].Release
 		snap.Services = append(snap.Services, svc)

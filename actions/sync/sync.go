@@ -39,8 +39,10 @@ type Deps struct {
 	Host        func(name string) (remote.Host, error)
 	Places      compose.Places // how services are found on their hosts
 	// TagOf says where a service's tag stands in the infra repo, and under which name.
-	TagOf  func(key fleet.ServiceKey) (file, variable string)
-	Order  []string // of the environment's services
+	TagOf func(key fleet.ServiceKey) (file, variable string)
+	Order []string // of the environment's services
+	// Row gives the row of the screen that a Compose service belongs to; ok is false for one that is not shown. nil: its own name.
+	Row    func(service string) (row string, ok bool)
 	Verify verify.Config
 	Now    func() time.Time
 	Look   time.Duration // how often a verification looks; 0 is 200 ms
@@ -57,6 +59,9 @@ type action struct {
 func New(cfg Config, deps Deps) actions.Action {
 	if deps.Now == nil {
 		deps.Now = time.Now
+	}
+	if deps.Row == nil {
+		deps.Row = func(service string) (string, bool) { return service, true }
 	}
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
@@ -155,6 +160,7 @@ type planner struct {
 	made   time.Time
 	parts  []string
 	checks []actions.Check
+	left   []string // what git has removed, and still runs
 }
 
 func (p *planner) check(state actions.CheckState, name, format string, args ...any) {

@@ -16,6 +16,7 @@ import (
 	"github.com/nexgate-hq/nexops/actions/sync"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/config"
 	"github.com/nexgate-hq/nexops/cmd/nexops/internal/console"
+	"github.com/nexgate-hq/nexops/fleet"
 	"github.com/nexgate-hq/nexops/sources"
 	"github.com/nexgate-hq/nexops/sources/backups"
 	"github.com/nexgate-hq/nexops/sources/docker"
@@ -173,9 +174,13 @@ func places(d console.ActionDeps) compose.Places {
 func buildSync(cfg any, d console.ActionDeps) (actions.Action, error) {
 	c, _ := cfg.(*sync.Config)
 	where := redeployConfig(d)
+	var rules fleet.Rules
+	if d.Config != nil {
+		rules = d.Config.Join.Rules()
+	}
 	return sync.New(*c, sync.Deps{
 		Reconcilers: sources.Capability[sync.Reconciler](d.Sources), Host: d.Host, Places: places(d), TagOf: where.TagOf,
-		Order: d.Order, Verify: d.Verify, Who: d.Who, Now: d.Now, Log: d.Log,
+		Order: d.Order, Row: rules.Row, Verify: d.Verify, Who: d.Who, Now: d.Now, Log: d.Log,
 	}), nil
 }
 

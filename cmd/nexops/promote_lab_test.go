@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,4 +83,81 @@ func TestLabPromote(t *testing.T) {
 	if out, err := lab.SSH(ctx, "prod-1", "docker", "ps", "--filter", "label=com.docker.compose.service=ai", "--format", "{{.Image}}"); err != nil || !strings.Contains(out, ":0.1.0") {
 		t.Errorf("a promotion restarted something: %s %v", out, err)
 	}
+}
+
+// TestLabPromoteSeveralPlatforms takes an image for several platforms to prod, by the digest of the whole, and takes that back.
+func TestLabPromoteSeveralPlatforms(t *testing.T) {
+	lab, nexops := inLab(t)
+	ctx := t.Context()
+	text, err := os.ReadFile(lab.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(file, append(text, "\n[actions.promote]\nway = \"push\"\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) (string, int) {
+		cmd := nexops(args...)
+		cmd.Args[2] = file
+		return output(t, cmd)
+	}
+	digest := putList(t, "http://"+lab.RegistryAddr+"/v2/nexgate/ai-service/manifests/", "0.1.2", "0.1.2-all")
+	if err := lab.Deploy(ctx, "ai", "staging", "0.1.2-all"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(within); ; time.Sleep(time.Second) {
+		out, code := run("plan", "promote", "ai")
+		if code == 0 && strings.Contains(out, "same artifact") && strings.Contains(out, digest) && strings.Contains(out, "for linux/amd64") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("plan: exit code %d, not %s\n%s", code, digest, out)
+		}
+	}
+	wanted := func() string {
+		t.Helper()
+		out, err := lab.SSH(ctx, "ops", "git", "--git-dir=/srv/git/nexgate-infra.git", "show", "master:services/ai/tag.env")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out)
+	}
+	if out, code := run("promote", "ai", "--confirm", "ai@prod"); code != 0 || wanted() != "AI_TAG=0.1.2-all" {
+		t.Fatalf("promote: exit code %d, master has %s\n%s", code, wanted(), out)
+	}
+	if out, code := run("undo", "ai", "--confirm", "ai@prod"); code != 0 || wanted() != "AI_TAG=0.1.0" || !strings.Contains(out, "take the promotion of ai to prod back: 0.1.2-all → 0.1.0") {
+		t.Errorf("undo: exit code %d, master has %s\n%s", code, wanted(), out)
+	}
+}
+
+// putList puts an image for several platforms into the registry: that of a tag for this machine's, and one for another.
+func putList(t *testing.T, manifests, of, tag string) (digest string) {
+	t.Helper()
+	const single, list = "application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.distribution.manifest.list.v2+json"
+	ask := func(ctx context.Context, method, name, kind string, body []byte) ([]byte, string) {
+		req, err := http.NewRequestWithContext(ctx, method, manifests+name, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", kind)
+		req.Header.Set("Content-Type", kind)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode >= http.StatusBadRequest {
+			t.Fatalf("%s %s: %s: %s %v", method, name, res.Status, b, err)
+		}
+		return b, res.Header.Get("Docker-Content-Digest")
+	}
+	raw, child := ask(t.Context(), http.MethodGet, of, single, nil)
+	entry := `{"mediaType":%q,"size":%d,"digest":%q,"platform":{"architecture":%q,"os":"linux"}}`
+	body := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"manifests":[`+entry+`,`+entry+`]}`,
+		list, single, len(raw), child, "amd64", single, len(raw), child, "riscv64")
+	_, digest = ask(t.Context(), http.MethodPut, tag, list, []byte(body))
+	t.Cleanup(func() { ask(context.Background(), http.MethodDelete, digest, list, nil) })
+	return digest
 }

@@ -45,6 +45,7 @@ func (c *call) git(ctx context.Context, args []string) int {
 	}
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", filepath.Join(c.m.folder, dir)}, args...)...) //nolint:gosec // a listed subcommand
 	cmd.Env = c.m.gitEnv()
+	cmd.Stdin = c.stdin
 	cmd.Stdout = hide{c.stdout, []byte(c.m.folder)}
 	cmd.Stderr = hide{c.stderr, []byte(c.m.folder)}
 	cmd.WaitDelay = time.Second
