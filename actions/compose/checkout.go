@@ -68,8 +68,8 @@ func Some(list []string) string {
 }
 
 // CheckPull makes sure that a fast-forward pull brings a commit that is made on tip, the end of the branch, and that changes
-// one file; and says what else it brings.
-func (s *Survey) CheckPull(ctx context.Context, repo *Repo, tip, file string) {
+// a file, or what is below some paths; and says what else it brings.
+func (s *Survey) CheckPull(ctx context.Context, repo *Repo, tip string, paths ...string) {
 	if s.Repo == "" {
 		s.Fail(checkoutCheck, "%s is in no git checkout: with tag_home = \"git\" there is nothing to pull", s.Place.Dir)
 		return
@@ -104,19 +104,19 @@ func (s *Survey) CheckPull(ctx context.Context, repo *Repo, tip, file string) {
 		s.Fail(checkoutCheck, "%s has commits that %s has not: a fast-forward pull would refuse (%s)", s.Repo, repo.Branch, orSaid(err, "git -C "+s.Repo+" status shows them"))
 		return
 	}
-	s.checkIncoming(ctx, repo, tip, file, changed)
+	s.checkIncoming(ctx, repo, tip, paths, changed)
 }
 
-// checkIncoming says what the pull brings besides the tag.
-func (s *Survey) checkIncoming(ctx context.Context, repo *Repo, tip, file string, changed []string) {
+// checkIncoming says what the pull brings besides what is changed at those paths.
+func (s *Survey) checkIncoming(ctx context.Context, repo *Repo, tip string, paths, changed []string) {
 	incoming, err := repo.Line(ctx, "diff", "--name-only", s.Head, tip)
 	if err != nil {
 		s.Fail(checkoutCheck, "%v", err)
 		return
 	}
-	touched := append(strings.Split(incoming, "\n"), file)
+	touched := append(strings.Split(incoming, "\n"), paths...)
 	for _, f := range changed {
-		if slices.Contains(touched, f) {
+		if slices.ContainsFunc(touched, func(t string) bool { return f == t || strings.HasPrefix(f, t+"/") }) {
 			s.Fail(checkoutCheck, "%s is changed on the host and by the pull, which would refuse: commit it, or git -C %s checkout -- %s", f, s.Repo, f)
 			return
 		}

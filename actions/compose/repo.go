@@ -243,52 +243,6 @@ func (r *Repo) File(ctx context.Context, commit, file string) (content []byte, m
 	return []byte(out), mode, err
 }
 
-// Change is one commit to be made: one file gets another content.
-type Change struct {
-	Parent  string
-	File    string
-	Mode    string
-	Content []byte
-	Message string
-	Author  string
-	At      time.Time
-}
-
-// Commit makes the commit in this copy; nobody sees it until it is pushed.
-func (r *Repo) Commit(ctx context.Context, c Change) (string, error) {
-	index, err := os.CreateTemp(r.dir, "nexops-index-*")
-	if err != nil {
-		return "", fmt.Errorf("git cache: %w", err)
-	}
-	name := index.Name()
-	defer func() { _ = os.Remove(name) }()
-	if err := errors.Join(index.Close(), os.Remove(name)); err != nil { // git wants to make it itself
-		return "", fmt.Errorf("git cache: %w", err)
-	}
-	env := []string{"GIT_INDEX_FILE=" + name}
-	blob, err := r.git(ctx, c.Content, nil, "hash-object", "-w", "--stdin")
-	if err != nil {
-		return "", err
-	}
-	if _, err := r.git(ctx, nil, env, "read-tree", c.Parent); err != nil {
-		return "", err
-	}
-	if _, err := r.git(ctx, nil, env, "update-index", "--cacheinfo", c.Mode+","+strings.TrimSpace(blob)+","+c.File); err != nil {
-		return "", err
-	}
-	tree, err := r.git(ctx, nil, env, "write-tree")
-	if err != nil {
-		return "", err
-	}
-	at := fmt.Sprintf("%d +0000", c.At.Unix())
-	env = []string{
-		"GIT_AUTHOR_NAME=" + c.Author, "GIT_AUTHOR_EMAIL=nexops@localhost", "GIT_AUTHOR_DATE=" + at,
-		"GIT_COMMITTER_NAME=nexops", "GIT_COMMITTER_EMAIL=nexops@localhost", "GIT_COMMITTER_DATE=" + at,
-	}
-	commit, err := r.git(ctx, []byte(c.Message), env, "commit-tree", strings.TrimSpace(tree), "-p", c.Parent)
-	return strings.TrimSpace(commit), err
-}
-
 // Tell says who made a commit and what it is: "8f3c1e2 by ana: ai: faster tokenizer".
 func (r *Repo) Tell(ctx context.Context, commit string) string {
 	out, err := r.Line(ctx, "show", "--no-patch", "--format=%h by %an: %s", commit)

@@ -117,7 +117,7 @@ func TestDeployNeedsARelease(t *testing.T) {
 }
 
 func TestConfigurationChoices(t *testing.T) {
-	s := newReload(t)
+	s := newReload(t, compose.HomeGit)
 	d := s.deployer().(deploy) //nolint:forcetypeassert // it is
 	c, err := d.Choices(context.Background(), s.Latest(), nginxIntent("").Targets)
 	if err != nil {

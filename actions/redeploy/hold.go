@@ -23,7 +23,7 @@ func (e *execution) holdSteps() []actions.Step {
 	if e.holds {
 		steps = holds.Steps(e.t.HostNames(), actions.HoldRequest{
 			Environment: key.Environment, Service: key.Name, Owner: e.intent.Who, Plan: e.id, For: time.Duration(e.a.cfg.Hold),
-			Reason: holdReason + e.svc.Releases.Desired.Version() + ", " + e.t.to.Version() + " was put back",
+			Reason: holdReason + e.holdWhy,
 		})
 	}
 	for i := range steps {
@@ -32,10 +32,10 @@ func (e *execution) holdSteps() []actions.Step {
 	return steps
 }
 
-// readHolds finds the holds that an earlier redeploy of this person's has laid, now that git desires what is put back. They are read from their
+// readHolds finds the holds that an earlier redeploy of this person's has laid, once git desires what is put back. They are read from their
 // hosts: those very ones are released, and no other that comes meanwhile.
-func (p *planner) readHolds(ctx context.Context) {
-	if p.holds || !ownHold(p.svc, p.intent.Who, p.snap.At) || p.svc.Releases.Desired.Tag != p.t.to.Tag {
+func (p *planner) readHolds(ctx context.Context, desired bool) {
+	if p.holds || !desired || !ownHold(p.svc, p.intent.Who, p.snap.At) {
 		return
 	}
 	holds := actions.NewHolds(p.a.deps.Lock, p.a.deps.Host)

@@ -37,6 +37,7 @@ type planner struct {
 // holdings are what a plan does about holds.
 type holdings struct {
 	holds    bool         // the service is held afterwards: git desires another release
+	holdWhy  string       // which, and what was put back
 	ownHolds []fleet.Hold // of an earlier redeploy, which are released
 }
 
@@ -91,6 +92,7 @@ func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 		return nil, fmt.Errorf("the hosts were not asked to the end: %w", err)
 	}
 	if p.way.keepsRelease {
+		p.way.settle(p, ctx)
 		return p.assemble(), nil
 	}
 	if p.nothingToDo() {
@@ -98,7 +100,7 @@ func (p *planner) plan(ctx context.Context) (*actions.Plan, error) {
 	}
 	p.checkSame()
 	p.checkReconciler()
-	p.readHolds(ctx)
+	p.readHolds(ctx, p.svc.Releases.Desired.Tag == p.t.to.Tag)
 	if p.repo != nil {
 		p.prepareCommit(ctx)
 	}
@@ -166,7 +168,7 @@ func (p *planner) checkReconciler() {
 	case desired.Tag == p.t.to.Tag:
 		p.check(actions.CheckOK, name, "git desires %s as well", desired.Version())
 	case p.a.cfg.Hold > 0:
-		p.holds = true
+		p.holds, p.holdWhy = true, desired.Version()+", "+p.t.to.Version()+" was put back"
 		p.check(actions.CheckWarn, name, "git still desires %s (%s): %s is held for %s, so that no sync brings it back; revert that commit, then release it (H)",
 			desired.Version(), orElse(shortCommit(desired.Commit), "no commit"), p.t.Key, fleet.Ago(time.Duration(p.a.cfg.Hold)))
 	default:
@@ -251,7 +253,12 @@ func (p *planner) prepareCommit(ctx context.Context) {
 }
 
 func (p *planner) message(was string) string {
-	m := fmt.Sprintf("%s: redeploy %s (was %s)\n\nBy %s with nexops, plan %s.\n", p.t.Key.Name, p.t.to.Tag, was, remote.Clean(p.intent.Who), p.id)
+	return p.signed(fmt.Sprintf("%s: redeploy %s (was %s)", p.t.Key.Name, p.t.to.Tag, was))
+}
+
+// signed is a commit's message with who made it, and why.
+func (p *planner) signed(subject string) string {
+	m := fmt.Sprintf("%s\n\nBy %s with nexops, plan %s.\n", subject, remote.Clean(p.intent.Who), p.id)
 	if p.intent.Why != "" {
 		m += "Why: " + remote.Clean(p.intent.Why) + "\n"
 	}

@@ -142,36 +142,43 @@ func (e *execution) reloadProxies() []actions.Step {
 }
 
 func (e *execution) reloadProxy(px *proxy) []actions.Step {
+	return append([]actions.Step{e.testProxy(px)}, e.loadProxy(px)...)
+}
+
+// testProxy asks the proxy whether the configuration that lies there holds.
+func (e *execution) testProxy(px *proxy) actions.Step {
+	return px.Step("test "+px.service, false, e.a.execIn(px, px.test), func(ctx context.Context, cmd remote.Command, _ func(stream, line string)) error {
+		_, err := px.Probe.Run(ctx, cmd)
+		return err
+	})
+}
+
+// loadProxy has the proxy read a configuration that holds.
+func (e *execution) loadProxy(px *proxy) []actions.Step {
 	name := px.service
 	var told time.Time
-	steps := []actions.Step{
-		px.Step("test "+name, false, e.a.execIn(px, px.test), func(ctx context.Context, cmd remote.Command, _ func(stream, line string)) error {
-			_, err := px.Probe.Run(ctx, cmd)
+	load := px.Step("reload "+name+", restart if that fails", true, e.a.execIn(px, px.reload), func(ctx context.Context, cmd remote.Command, out func(stream, line string)) error {
+		told = e.a.deps.Now()
+		_, err := compose.Mutate(ctx, px.Host, cmd, out)
+		var f *compose.Failure
+		if !errors.As(err, &f) {
 			return err
-		}),
-		px.Step("reload "+name+", restart if that fails", true, e.a.execIn(px, px.reload), func(ctx context.Context, cmd remote.Command, out func(stream, line string)) error {
-			told = e.a.deps.Now()
-			_, err := compose.Mutate(ctx, px.Host, cmd, out)
-			var f *compose.Failure
-			if !errors.As(err, &f) {
-				return err
-			}
-			again := remote.Command{Argv: px.Place.Argv(e.a.cfg.Compose, "restart", px.service)}
-			out("stdout", strings.Join(again.Argv, " "))
-			if _, rerr := compose.Mutate(ctx, px.Host, again, out); rerr != nil {
-				return fmt.Errorf("%w; and the restart: %w", err, rerr)
-			}
-			return nil
-		}),
-	}
-	steps[1].Touches = px.key // nobody else tells it, or makes it again, meanwhile
+		}
+		again := remote.Command{Argv: px.Place.Argv(e.a.cfg.Compose, "restart", px.service)}
+		out("stdout", strings.Join(again.Argv, " "))
+		if _, rerr := compose.Mutate(ctx, px.Host, again, out); rerr != nil {
+			return fmt.Errorf("%w; and the restart: %w", err, rerr)
+		}
+		return nil
+	})
+	load.Touches = px.key // nobody else tells it, or makes it again, meanwhile
 	if px.reload[0] != "nginx" {
-		return steps
+		return []actions.Step{load}
 	}
 	argv := []string{"docker", "top", px.id, "-eo", "pid,etimes,args"}
-	return append(steps, px.Step("look at workers of "+name, false, argv, func(ctx context.Context, cmd remote.Command, out func(stream, line string)) error {
+	return []actions.Step{load, px.Step("look at workers of "+name, false, argv, func(ctx context.Context, cmd remote.Command, out func(stream, line string)) error {
 		return e.awaitWorkers(ctx, px, cmd, told, out)
-	}))
+	})}
 }
 
 // awaitWorkers waits until nginx has workers that are younger than the reload: that the signal was sent says nothing.

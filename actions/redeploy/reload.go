@@ -16,27 +16,32 @@ import (
 )
 
 // reloadStrategy exchanges a proxy's configuration while it runs. What it goes back to is a commit of the checkout on its hosts that
-// changed config_paths; its image stays.
+// changed config_paths; its image stays. With tag_home = "git" the way back is a commit of its own in the infra repo, else it
+// is only in the files of the checkouts, and the service can be held (see reconcile).
 func reloadStrategy() strategy {
 	return strategy{
-		name: StrategyReload, ownTag: true, keepsRelease: true,
+		name: StrategyReload, keepsRelease: true,
 		refuse: func(p *planner) error {
 			if len(p.a.cfg.Services[p.t.Key.Name].ConfigPaths) == 0 {
 				return fmt.Errorf("say in [actions.redeploy.services.%s] config_paths where its configuration is, below its checkout", p.t.Key.Name)
 			}
 			return nil
 		},
-		ask:     (*planner).askConfig,
-		title:   (*planner).configTitle,
-		choices: func(ctx context.Context, p *planner) (actions.Choices, error) { return p.configChoices(ctx) },
-		undo:    (*planner).configUndo,
-		steps:   (*execution).reloadConfig,
+		ask: (*planner).askConfig,
+		otherThan: otherThan{
+			title: (*planner).configTitle, undo: (*planner).configUndo, settle: (*planner).reconcile,
+			choices: func(ctx context.Context, p *planner) (actions.Choices, error) { return p.configChoices(ctx) },
+		},
+		finish: (*execution).reloadConfig,
 		risks: func(p *planner) []string {
-			return []string{
+			risks := []string{
 				fmt.Sprintf("%s goes on while it reads its configuration again; connections that wait unused on it are closed", p.t.Key.Name),
 				"a configuration that does not hold is put back, and never loaded; when one that holds cannot be loaded it is restarted",
-				fmt.Sprintf("the checkout on %s differs from its commit afterwards", strings.Join(p.t.HostNames(), ", ")),
 			}
+			if p.repo == nil {
+				risks = append(risks, fmt.Sprintf("the checkout on %s differs from its commit afterwards", strings.Join(p.t.HostNames(), ", ")))
+			}
+			return risks
 		},
 	}
 }
@@ -48,6 +53,9 @@ type configured struct {
 	log   []configCommit // newest first
 	from  configCommit
 	to    configCommit
+	head  string // the commit of the checkout
+	kept  bool   // that has the configuration to go to
+	known bool   // the infra repo has the commit to go to: the checkout is one of it
 }
 
 // configCommit is one release of a configuration.
@@ -115,6 +123,8 @@ func (p *planner) chooseConfig(ctx context.Context, s *survey) error {
 	if now < 0 {
 		return fmt.Errorf("%s in %s is not as in any of its last %d commits: somebody is changing it: commit that first", strings.Join(s.conf.paths, ", "), s.Repo, len(list))
 	}
+	same := now
+	now = backTo(list, now) // what came back is the release that it was: the one before that is another
 	s.conf.from = list[now]
 	want := p.intent.Args[ArgTo]
 	i := now + 1
@@ -126,14 +136,30 @@ func (p *planner) chooseConfig(ctx context.Context, s *survey) error {
 		return fmt.Errorf("%s is none of the last %d commits of %s: write at least 7 digits of one", remote.Clean(want), len(list), strings.Join(s.conf.paths, ", "))
 	case i >= len(list):
 		return fmt.Errorf("%s has no commit before %s", strings.Join(s.conf.paths, ", "), list[now].words())
-	case i == now:
+	case i == now || i == same:
 		return fmt.Errorf("it already is as in %s", list[now].words())
 	}
 	s.conf.to = list[i]
 	return p.tellConfig(ctx, s)
 }
 
-// tellConfig says what would change, and whether the next pull undoes it.
+// backTo follows commits of our own, which only bring an earlier configuration back, to that one.
+func backTo(list []configCommit, i int) int {
+	for {
+		_, words, ours := strings.Cut(list[i].subject, configuredAs)
+		id, _, _ := strings.Cut(words, " ")
+		if !ours || !commitPattern(id) {
+			return i
+		}
+		older := slices.IndexFunc(list[i+1:], func(c configCommit) bool { return strings.HasPrefix(c.id, id) })
+		if older < 0 {
+			return i
+		}
+		i += 1 + older
+	}
+}
+
+// tellConfig says what would change, and finds out what the checkout's own commit has.
 func (p *planner) tellConfig(ctx context.Context, s *survey) error {
 	from, to := s.conf.from, s.conf.to
 	stat, err := s.Probe.Text(ctx, onPaths(s, "diff", "--shortstat", from.id, to.id)...)
@@ -141,17 +167,20 @@ func (p *planner) tellConfig(ctx context.Context, s *survey) error {
 		return err //nolint:wrapcheck // it names host and command
 	}
 	s.OK("configuration", "from %s to %s: %s", from.words(), to.words(), remote.Clean(stat))
-	head, err := s.Probe.Text(ctx, "git", "-C", s.Repo, "rev-parse", "HEAD")
-	if err != nil {
+	if s.conf.head, err = s.Probe.Text(ctx, "git", "-C", s.Repo, "rev-parse", "HEAD"); err != nil {
 		return err //nolint:wrapcheck // likewise
 	}
-	last, err := configLog(ctx, s)
-	if err == nil && len(last) > 0 && last[0].id == to.id {
-		s.OK("reconciler", "the checkout at %.7s has it so: the next pull keeps it", head)
-		return nil
+	_, err = s.Probe.Run(ctx, remote.Command{Argv: onPaths(s, "diff", "--quiet", s.conf.head, to.id)})
+	var f *compose.Failure
+	if err != nil && (!errors.As(err, &f) || f.Res.Code != 1) {
+		return err //nolint:wrapcheck // likewise
 	}
-	s.Warn("reconciler", "the checkout at %.7s has another one: the next pull refuses or brings that back, revert it in git too", head)
-	return err
+	s.conf.kept = err == nil
+	if p.head != "" && p.repo.Knows(ctx, to.id) {
+		s.conf.known = true
+		s.CheckPull(ctx, p.repo, p.head, s.conf.paths...)
+	}
+	return nil
 }
 
 // onPaths is a git command on the configuration in a host's checkout.
@@ -211,37 +240,83 @@ func (p *planner) configUndo() *actions.Intent {
 	return nil
 }
 
-// reloadConfig are the steps on one host.
-func (e *execution) reloadConfig(s *survey) []actions.Step {
-	c := s.conf
-	restore := func(commit string) []string {
-		return onPaths(s, "restore", "--worktree", "--source="+commit)
-	}
-	steps := []actions.Step{e.lookAtConfig(s), s.Mutate("restore configuration", restore(c.to.id))}
-	reload := e.reloadProxy(c.proxy)
-	// What does not hold must not lie there either: the next restart would take it.
-	test := reload[0].Do
-	reload[0].Do = func(ctx context.Context, out func(stream, line string)) error {
-		err := test(ctx, out)
-		if err == nil {
-			return nil
+// reloadConfig are the steps. By way of git every host tests the files before the commit is pushed, and has pulled it before it is
+// told to read them: nothing that does not hold is ever wanted, and what is loaded is what git desires.
+func (e *execution) reloadConfig() []actions.Step {
+	var list []actions.Step
+	if e.repo == nil {
+		for _, s := range e.surveys {
+			list = append(append(list, e.exchange(s, e.surveys[:0])...), e.load(s)...)
 		}
-		cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), compose.AskTimeout)
-		defer cancel()
-		back := remote.Command{Argv: restore(c.from.id)}
-		out("stdout", strings.Join(back.Argv, " "))
-		if _, berr := compose.Mutate(cctx, s.Host, back, out); berr != nil {
-			return fmt.Errorf("%w; and it could not be put back: %w", err, berr)
-		}
-		return fmt.Errorf("%w; the files were put back as they were, it was not told to read them", err)
+		return list
 	}
-	last := len(reload) - 1
-	done := reload[last].Do
-	reload[last].Do = func(ctx context.Context, out func(stream, line string)) error {
+	for i, s := range e.surveys {
+		list = append(list, e.exchange(s, e.surveys[:i])...)
+	}
+	if e.commit != "" {
+		push := e.pushCommit()
+		push.Do = e.elseBack(push.Do, e.surveys)
+		list = append(list, push)
+	}
+	for _, s := range e.surveys {
+		list = append(append(list, s.PullCheckout(e.repo.Branch)), e.load(s)...)
+	}
+	return list
+}
+
+// exchange writes the other configuration over the one that is there, and tests it. What does not hold must not lie there either, nor on the
+// hosts before: the next restart would take it.
+func (e *execution) exchange(s *survey, before []*survey) []actions.Step {
+	test := e.testProxy(s.conf.proxy)
+	test.Do = e.elseBack(test.Do, append(slices.Clone(before), s))
+	restore := s.Mutate("restore configuration", e.restoreArgv(s, s.conf.to.id))
+	restore.Do = e.elseBack(restore.Do, before)
+	return []actions.Step{e.lookAtConfig(s), restore, test}
+}
+
+// load has the proxy read its files.
+func (e *execution) load(s *survey) []actions.Step {
+	steps := e.loadProxy(s.conf.proxy)
+	last := len(steps) - 1
+	done := steps[last].Do
+	steps[last].Do = func(ctx context.Context, out func(stream, line string)) error {
 		defer e.watch.Did(e.t.Key, s.Place.Host)
 		return done(ctx, out)
 	}
-	return append(steps, reload...)
+	return steps
+}
+
+// restoreArgv makes the configuration on a host that of a commit. Before a pull that brings the same it is noted in the index too: git pulls over that.
+func (e *execution) restoreArgv(s *survey, commit string) []string {
+	words := []string{"restore", "--worktree", "--source=" + commit}
+	if e.repo != nil {
+		words = []string{"restore", "--staged", "--worktree", "--source=" + commit}
+	}
+	return onPaths(s, words...)
+}
+
+// elseBack puts the files on hosts back as they were when a step fails. What is not known to have failed is left alone.
+func (e *execution) elseBack(do func(context.Context, func(stream, line string)) error, hosts []*survey) func(context.Context, func(stream, line string)) error {
+	return func(ctx context.Context, out func(stream, line string)) error {
+		err := do(ctx, out)
+		if err == nil || errors.Is(err, actions.ErrUnknown) || len(hosts) == 0 {
+			return err
+		}
+		cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), compose.AskTimeout)
+		defer cancel()
+		for _, s := range hosts {
+			was := s.conf.from.id
+			if e.repo != nil {
+				was = s.conf.head // they were as in the checkout's commit, else the pull would have been refused
+			}
+			back := remote.Command{Argv: e.restoreArgv(s, was)}
+			out("stdout", strings.Join(back.Argv, " "))
+			if _, berr := compose.Mutate(cctx, s.Host, back, out); berr != nil {
+				return fmt.Errorf("%w; and it could not be put back: %w", err, berr)
+			}
+		}
+		return fmt.Errorf("%w; the files were put back as they were, it was not told to read them", err)
+	}
 }
 
 // lookAtConfig makes sure, right before it is written over, that the configuration still is the one of the plan: what somebody

@@ -28,13 +28,8 @@ func (e *execution) steps() []actions.Step {
 			list = append(list, e.bringImage(s)...)
 		}
 	}
-	if e.commit != "" {
-		list = append(list, actions.Step{
-			Name: "push tag commit", Argv: e.repo.PushArgv(e.commit, e.base), Mutates: true,
-			Do: func(ctx context.Context, out func(stream, line string)) error {
-				return e.repo.Push(ctx, e.commit, e.base, out)
-			},
-		})
+	if e.commit != "" && !e.way.keepsRelease {
+		list = append(list, e.pushCommit())
 	}
 	for _, s := range e.surveys {
 		if e.bringsImage() {
@@ -47,10 +42,20 @@ func (e *execution) steps() []actions.Step {
 	if e.way.finish != nil {
 		list = append(list, e.way.finish(e)...)
 	}
-	if !e.way.keepsRelease {
-		list = append(list, e.holdSteps()...)
+	return append(list, e.holdSteps()...)
+}
+
+func (e *execution) pushCommit() actions.Step {
+	what := "tag"
+	if e.way.keepsRelease {
+		what = "configuration"
 	}
-	return list
+	return actions.Step{
+		Name: "push " + what + " commit", Argv: e.repo.PushArgv(e.commit, e.base), Mutates: true,
+		Do: func(ctx context.Context, out func(stream, line string)) error {
+			return e.repo.Push(ctx, e.commit, e.base, out)
+		},
+	}
 }
 
 // bringsImage: neither others bring tag and image to the hosts, nor do they stay.

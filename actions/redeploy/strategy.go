@@ -29,11 +29,9 @@ type strategy struct {
 	// tag_home = "git" the tag commit is made and pushed all the same, unless ownTag is set.
 	offHost bool
 	ownTag  bool
-	// keepsRelease: image and tag stay as they are, something else about the service is changed. Then title and undo are its own.
+	// keepsRelease: image and tag stay as they are, something else about the service is changed.
 	keepsRelease bool
-	title        func(p *planner) string
-	undo         func(p *planner) *actions.Intent
-	choices      func(ctx context.Context, p *planner) (actions.Choices, error)
+	otherThan    // set with keepsRelease
 	// refuse says why it is not for this service, by the snapshot and the config alone; nil: it is for any.
 	refuse func(p *planner) error
 	// prepare asks what is not on one host of the service, and survey what is; both add checks.
@@ -46,6 +44,15 @@ type strategy struct {
 	finish func(e *execution) []actions.Step
 	// risks are what it does to whoever uses the service, in words.
 	risks func(p *planner) []string
+}
+
+// otherThan is what a strategy that changes something else than the release has of its own.
+type otherThan struct {
+	title   func(p *planner) string
+	undo    func(p *planner) *actions.Intent
+	choices func(ctx context.Context, p *planner) (actions.Choices, error)
+	// settle puts together what the hosts said.
+	settle func(p *planner, ctx context.Context)
 }
 
 // strategies are all of them.
