@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nexgate-hq/nexops/fleet"
@@ -103,16 +104,26 @@ type Intent struct {
 
 // Words say an intent in a few words: "redeploy ai to 0.4.1".
 func (i *Intent) Words() string {
-	out := i.Action
-	for _, t := range i.Targets {
-		out += " " + t.Service.Name
-	}
-	for _, name := range slices.Sorted(maps.Keys(i.Args)) {
-		if v := i.Args[name]; v != "" {
-			out += " " + name + " " + v
+	rest := maps.Clone(i.Args)
+	said := func(prefix string) (out string) {
+		for _, name := range slices.Sorted(maps.Keys(rest)) {
+			own, ok := strings.CutPrefix(name, prefix)
+			if v := rest[name]; ok && v != "" {
+				out += " " + own + " " + v
+				delete(rest, name)
+			}
 		}
+		return out
 	}
-	return out
+	var each []string
+	for _, t := range i.Targets {
+		each = append(each, t.Service.Name+said(t.Service.Name+argMark))
+	}
+	sep := " "
+	if len(rest) < len(i.Args) {
+		sep = ", " // each has words of its own
+	}
+	return strings.TrimRight(i.Action+" "+strings.Join(each, sep), " ") + said("")
 }
 
 // CheckState is the result of one preflight.

@@ -359,3 +359,18 @@ func TestUndoSaysWhyThereIsNone(t *testing.T) {
 		t.Error("a plan that is not there")
 	}
 }
+
+// What undoes several is said service by service.
+func TestWordsOfAnIntent(t *testing.T) {
+	for want, in := range map[string]Intent{
+		"redeploy ai to 0.4.2":                      {Action: "redeploy", Targets: refs("ai"), Args: map[string]string{"to": "0.4.2"}},
+		"redeploy ai to 0.4.2, api to 2.0.0":        {Action: "redeploy", Targets: refs("ai", "api"), Args: map[string]string{"ai/to": "0.4.2", "api/to": "2.0.0"}},
+		"redeploy ai to 0.4.2, api strategy reload": {Action: "redeploy", Targets: refs("ai", "api"), Args: map[string]string{"ai/to": "0.4.2", "strategy": "reload"}},
+		"restart ai api":                            {Action: "restart", Targets: refs("ai", "api")},
+		"sync":                                      {Action: "sync", Args: map[string]string{"part": ""}},
+	} {
+		if got := in.Words(); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}

@@ -164,7 +164,7 @@ func sides(left, right line, w int) line {
 	if rw+1 >= w {
 		return left.pad(w)
 	}
-	return append(left.pad(w-rw), right...)
+	return append(left.truncate(w-rw-1).pad(w-rw), right...)
 }
 
 // encode turns the line into bytes for the terminal, padded to a width.

@@ -110,10 +110,16 @@ func releaseBrief(r *fleet.Release, tok token) line {
 	return out
 }
 
+// Names of steps and preflights stand in a column; a step's leaves room for its number, its host and what it changes.
+const (
+	minNameWidth = 28
+	stepTail     = 36
+)
+
 func checkLines(checks []actions.Check, w int) []line {
 	name := 0
 	for _, c := range checks {
-		name = max(name, min(textWidth(c.Name), 28))
+		name = max(name, min(textWidth(c.Name), max(minNameWidth, w/3)))
 	}
 	var out []line
 	for _, c := range checks {
@@ -163,7 +169,7 @@ func stepHost(s *actions.Step) string {
 func stepLines(steps []actions.Step, w int) []line {
 	name := 0
 	for i := range steps {
-		name = max(name, min(textWidth(steps[i].Name), 28))
+		name = max(name, min(textWidth(steps[i].Name), max(minNameWidth, w-stepTail)))
 	}
 	var out []line
 	for i := range steps {

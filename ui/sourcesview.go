@@ -12,21 +12,21 @@ func (m *Model) sourceLines(w int, now time.Time) []line {
 	if m.snap == nil || len(m.snap.Sources) == 0 {
 		return []line{ln(sp(tokDim, "no source has answered yet"))}
 	}
-	name := 0
+	name, state, old, took := 0, 0, 0, 0
 	for _, s := range m.snap.Sources {
-		name = max(name, textWidth(string(s.ID)))
+		_, _, word := sourceState(s, now)
+		a, l := sourceFigures(s, now)
+		name, state = max(name, textWidth(string(s.ID))), max(state, textWidth(word))
+		old, took = max(old, textWidth(a)), max(took, textWidth(l))
 	}
 	name = min(name, max(w/2, 10))
 	var out []line
 	for _, s := range m.snap.Sources {
 		mark, tok, word := sourceState(s, now)
-		row := ln(bold(tok, mark+" "), sp(tokText, string(s.ID))).truncate(name+2).pad(name+4).put(tok, word)
-		if a, ok := s.Age(now); ok {
-			row = row.put(tokDim, "  "+age(a)+" old")
-		}
-		if l := latency(s.Latency); l != "" {
-			row = row.put(tokDim, "  took "+l)
-		}
+		row := ln(bold(tok, mark+" "), sp(tokText, string(s.ID))).truncate(name+2).pad(name+4).put(tok, word).pad(name + 4 + state)
+		a, l := sourceFigures(s, now)
+		row = append(row, ln(sp(tokDim, a)).right(old)...)
+		row = append(row, ln(sp(tokDim, l)).right(took)...)
 		if s.Detail != "" {
 			row = row.put(tokText, "  "+s.Detail)
 		}
@@ -39,6 +39,17 @@ func (m *Model) sourceLines(w int, now time.Time) []line {
 		}
 	}
 	return out
+}
+
+// sourceFigures are how old what it said is, and how long it took to say it.
+func sourceFigures(s fleet.SourceStatus, now time.Time) (old, took string) {
+	if a, ok := s.Age(now); ok {
+		old = "  " + age(a) + " old"
+	}
+	if l := latency(s.Latency); l != "" {
+		took = "  took " + l
+	}
+	return old, took
 }
 
 // sourceState is how a source is doing: a mark, its colour and a word.

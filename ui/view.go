@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -222,7 +223,10 @@ func (m *Model) offerBrief(o offer, s *fleet.Service) string {
 	if o.offer.Title == "" || s == nil {
 		return o.spec.Title
 	}
-	if m.view.run || len(m.list.marked) > 0 {
+	if n := len(m.list.marked); n > 0 {
+		return fmt.Sprintf("%s %d marked", o.spec.Name, n) // their names are in the overview, and in the plan
+	}
+	if m.view.run {
 		return o.offer.Title // beside a run, which may be of another service
 	}
 	return strings.Replace(o.offer.Title, " "+s.Key.Name, "", 1)

@@ -96,6 +96,9 @@ func (s *Survey) CheckPull(ctx context.Context, repo *Repo, tip string, paths ..
 		s.Fail(checkoutCheck, "the host cannot pull: %v", err)
 		return
 	}
+	if tip == "" {
+		return // the end of the branch could not be read: that is said by itself, and nothing can be compared with it
+	}
 	if at, _, _ := strings.Cut(origin, "\t"); at != tip {
 		s.Fail(checkoutCheck, "its origin has %s at %.7s, git_url at %.7s: they are not the same repository, or it has just moved", repo.Branch, remote.Clean(at), tip)
 		return

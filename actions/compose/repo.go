@@ -3,15 +3,10 @@ package compose
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -36,103 +31,6 @@ const gitTimeout = 45 * time.Second
 // that nexops was started from, would send every call to another repository.
 var keptGit = []string{
 	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_PROXY_COMMAND", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_EXEC_PATH",
-}
-
-// RepoOptions say which repository is meant and how it is reached.
-type RepoOptions struct {
-	Dir     string // of this program's own, for the copies
-	URL     string
-	Branch  string
-	Via     string // a host whose user, key and known_hosts git takes over ssh; "" for git's own
-	Host    func(name string) (remote.Host, error)
-	Environ []string // of the git program
-}
-
-// OpenRepo makes the copy's folder, if need be.
-func OpenRepo(ctx context.Context, o RepoOptions) (*Repo, error) {
-	sum := sha256.Sum256([]byte(o.URL))
-	r := &Repo{dir: filepath.Join(o.Dir, hex.EncodeToString(sum[:8])+".git"), url: o.URL, Branch: o.Branch}
-	ssh, err := o.sshCommand()
-	if err != nil {
-		return nil, err
-	}
-	for _, kv := range o.Environ {
-		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "GIT_") && !slices.Contains(keptGit, name) {
-			continue
-		}
-		r.environ = append(r.environ, kv)
-	}
-	r.environ = append(r.environ, "LC_ALL=C", "GIT_TERMINAL_PROMPT=0", "SSH_ASKPASS_REQUIRE=never", "GIT_ALLOW_PROTOCOL=file:ssh:https:git")
-	if ssh != "" {
-		r.environ = append(r.environ, "GIT_SSH_COMMAND="+ssh, "GIT_SSH_VARIANT=ssh")
-	}
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("git cache: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(r.dir, "HEAD")); errors.Is(err, os.ErrNotExist) {
-		if _, err := r.git(ctx, nil, nil, "init", "--quiet", "--bare", "--template="); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
-}
-
-// sshCommand makes git use the user, key and known_hosts of a host. What the
-// URL says of user and port wins, as it does for the ssh program.
-func (o RepoOptions) sshCommand() (string, error) {
-	if o.Via == "" {
-		return "", nil
-	}
-	h, err := o.Host(o.Via)
-	if err != nil {
-		return "", fmt.Errorf("git_via: %w", err)
-	}
-	via, ok := h.(remote.OpenSSH)
-	if !ok {
-		return "", fmt.Errorf("git_via: %s is not reached over ssh: leave git_via out", o.Via)
-	}
-	user, host, port := sshTarget(o.URL)
-	argv := []string{"ssh"}
-	args := via.OpenSSHArgs()
-	for i := 0; i < len(args); i++ {
-		drop := (args[i] == "-l" && user != "") || (args[i] == "-p" && (port != "" || host != hostOf(h.Address())))
-		if i+1 < len(args) && slices.Contains([]string{"-l", "-p", "-i", "-o", "-J", "-F"}, args[i]) {
-			if !drop {
-				argv = append(argv, args[i], args[i+1])
-			}
-			i++
-			continue
-		}
-		argv = append(argv, args[i])
-	}
-	return remote.Quote(argv), nil
-}
-
-// sshTarget reads "ssh://git@host:22/x" and "git@host:x".
-func sshTarget(raw string) (user, host, port string) {
-	if u, err := url.Parse(raw); err == nil && u.Host != "" {
-		return u.User.Username(), u.Hostname(), u.Port()
-	}
-	before, _, ok := strings.Cut(raw, ":")
-	if !ok || strings.Contains(before, "/") {
-		return "", "", ""
-	}
-	if u, h, ok := strings.Cut(before, "@"); ok {
-		return u, h, ""
-	}
-	return "", before, ""
-}
-
-// hostOf is the host of "user@host:port".
-func hostOf(address string) string {
-	if _, after, ok := strings.Cut(address, "@"); ok {
-		address = after
-	}
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return address
 }
 
 // argv is the whole of a git call, as it is shown and run.
@@ -220,7 +118,15 @@ func (r *Repo) ref() string { return "refs/heads/" + r.Branch }
 
 // Fetch brings the branch up to date and gives its commit.
 func (r *Repo) Fetch(ctx context.Context) (string, error) {
-	_, err := r.git(ctx, nil, nil, "fetch", "--quiet", "--no-tags", "--", r.url, "+"+r.ref()+":"+r.ref())
+	fetch := func() error {
+		_, err := r.git(ctx, nil, nil, "fetch", "--quiet", "--no-tags", "--", r.url, "+"+r.ref()+":"+r.ref())
+		return err
+	}
+	err := fetch()
+	var said *gitError
+	if errors.As(err, &said) && strings.Contains(said.stderr, "cannot lock ref") {
+		err = fetch() // another console on this machine has just done the same
+	}
 	if err != nil {
 		return "", err
 	}

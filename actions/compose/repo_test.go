@@ -165,3 +165,27 @@ func TestPushedBy(t *testing.T) {
 		t.Errorf("another repository's: %q", got)
 	}
 }
+
+// Several consoles of one person begin at once, with nothing in the cache: each gets a whole copy.
+func TestConsolesThatOpenTheRepoAtOnce(t *testing.T) {
+	url, _ := origin(t)
+	dir := t.TempDir()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			r, err := OpenRepo(t.Context(), RepoOptions{Dir: dir, URL: url, Branch: "master", Environ: os.Environ()})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if tip, err := r.Fetch(t.Context()); err != nil || len(tip) != 40 {
+				t.Errorf("%q, %v", tip, err)
+			}
+		})
+	}
+	all.Wait()
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
