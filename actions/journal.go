@@ -300,6 +300,8 @@ type Query struct {
 	Plan  string // of one plan
 	Since time.Time
 	Limit int // the newest so many; 0 is 10,000
+	// Keep chooses among the entries: the others are not counted either. nil keeps all.
+	Keep func(*Entry) bool
 }
 
 const maxRead = 10_000
@@ -338,7 +340,7 @@ func (j *Journal) readFile(name string, q Query) ([]Entry, error) {
 		if json.Unmarshal(line, &e) != nil || e.Seq == 0 {
 			return nil
 		}
-		if (q.Plan == "" || e.Plan == q.Plan) && !e.At.Before(q.Since) {
+		if (q.Plan == "" || e.Plan == q.Plan) && !e.At.Before(q.Since) && (q.Keep == nil || q.Keep(&e)) {
 			out = append(out, e)
 		}
 		return nil

@@ -38,6 +38,7 @@ type SyncDeploy struct {
 	After    []string   // stacks that are deployed before it
 	Services []string   // whose files differ; none: it cannot be told which
 	Files    []SyncFile // that differ from what was deployed
+	More     int        // how many more differ, whose texts are not here
 }
 
 // SyncFile is one file that differs from what was deployed. Its texts hold no secrets.
@@ -116,6 +117,9 @@ func (j *joiner) notePending(sync string, d SyncDeploy, source SourceID) {
 		what := "it is deployed by the next sync"
 		if files > 0 {
 			what = plural(files, "file differs", "files differ") + " from what was deployed"
+			if d.More > 0 {
+				what = "at least " + what
+			}
 		}
 		text := fmt.Sprintf("sync pending: %s, %s", sync, what)
 		if j.pending == nil {

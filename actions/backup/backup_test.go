@@ -288,7 +288,7 @@ func TestDrillDropsItsDatabaseWhateverHappens(t *testing.T) {
 			content = tt.backup
 		}
 		file := s.keep("dump", 24*time.Hour, content)
-		s.databases[prefixOf("ai-db")+"20200101000000"] = true
+		s.databases[prefixOf("prod", "ai-db")+"20200101000000"] = true
 		if tt.spoil != nil {
 			tt.spoil(s)
 		}
@@ -310,7 +310,7 @@ func TestDrillDropsItsDatabaseWhateverHappens(t *testing.T) {
 func TestADrillDropsNoOtherJobsDatabase(t *testing.T) {
 	s := newStage(t)
 	s.keep("dump", 24*time.Hour, s.dump)
-	others := []string{throwAway("ai-db-media", time.Now()), prefixOf("ai-db") + "notes", prefixOf("ai-db") + "20200101000000x"}
+	others := []string{throwAway("prod", "ai-db-media", time.Now()), throwAway("staging", "ai-db", time.Now()), throwAway("prod", "ai.db", time.Now()), prefixOf("prod", "ai-db") + "notes", prefixOf("prod", "ai-db") + "20200101000000x"}
 	for _, name := range others {
 		s.databases[name] = true
 	}
@@ -346,5 +346,26 @@ func TestChoices(t *testing.T) {
 	if err != nil || len(c.Rows) != 1 || c.Rows[0].Cells[3] != "4 h ago" || c.Rows[0].Cells[4] != "1.0M" || len(c.Rows[0].Cells) != len(c.Columns) {
 		b, _ := json.Marshal(c)
 		t.Errorf("%s %v", b, err)
+	}
+}
+
+// No two jobs have throw-away databases that could be taken for one another's, and each name fits.
+func TestNamesOfThrowAwayDatabases(t *testing.T) {
+	at := time.Now()
+	long := strings.Repeat("x", 62)
+	jobs := [][2]string{
+		{"prod", "a.b"}, {"prod", "a-b"}, {"prod", "a_b"}, {"staging", "a-b"}, {"prod", "a"}, {"prod", "a-b-c"}, {"prod", long + "1"}, {"prod", long + "2"},
+	}
+	const kept = 63
+	for i, one := range jobs {
+		name := throwAway(one[0], one[1], at)
+		if len(name) > kept || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			t.Errorf("%v: %q, %d bytes", one, name, len(name))
+		}
+		for k, other := range jobs {
+			if ownDrill(other[0], other[1], name) != (i == k) {
+				t.Errorf("%q of %v is taken for one of %v", name, one, other)
+			}
+		}
 	}
 }

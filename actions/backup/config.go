@@ -5,6 +5,8 @@ package backup
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -98,6 +100,8 @@ type Vault struct {
 	Via    string        `toml:"via"` // the host that reaches it
 	Token  remote.Secret `toml:"token"`
 	CAFile string        `toml:"ca_file"`
+	// PlainHTTP lets the token go over http to another machine than the one that asks: whoever is on the way reads it.
+	PlainHTTP bool `toml:"plain_http"`
 }
 
 // Command is a program whose output is the backup.
@@ -226,12 +230,7 @@ func (j *Job) validate(c *Config) []error {
 		}
 		errs = append(errs, store.CheckFolder("s3.folder", j.S3.Folder)...)
 	case KindVault:
-		if !strings.HasPrefix(j.Vault.URL, "https://") && !strings.HasPrefix(j.Vault.URL, "http://") {
-			add(`vault.url: must be Vault's address: "https://vault.example.org:8200"`)
-		}
-		if j.Vault.Token == "" {
-			add("vault.token: missing: say where the token is")
-		}
+		errs = append(errs, j.Vault.validate()...)
 	case KindCommand:
 		errs = append(errs, j.Command.validate()...)
 	}
@@ -266,6 +265,28 @@ func (p *Postgres) validate(j *Job) []error {
 		add(`postgres.bin: must be an absolute path: "/usr/lib/postgresql/15/bin"`)
 	}
 	return errs
+}
+
+func (v *Vault) validate() []error {
+	var errs []error
+	u, err := url.Parse(v.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil:
+		errs = append(errs, errors.New(`vault.url: must be Vault's address: "https://vault.example.org:8200"`))
+	case u.Scheme == "http" && !loopback(u.Hostname()) && !v.PlainHTTP:
+		errs = append(errs, fmt.Errorf("vault.url: the token would go to %s in clear, and whoever reads it on the way can do what it can: use https, "+
+			"or an address of 127.0.0.1 with via; plain_http = true allows it all the same", remote.Clean(u.Host)))
+	}
+	if v.Token == "" {
+		errs = append(errs, errors.New("vault.token: missing: say where the token is"))
+	}
+	return errs
+}
+
+// loopback reports whether an address is that of the machine that asks.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (f *Files) validate() []error {

@@ -2,6 +2,8 @@ package backup
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -112,7 +114,7 @@ func (d *drill) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.I
 	if err != nil {
 		return nil, fmt.Errorf("drill %s: %w", name, err)
 	}
-	r := &rehearsal{work: w, cfg: d.drill, database: throwAway(name, w.made)}
+	r := &rehearsal{work: w, cfg: d.drill, database: throwAway(snap.Environment, name, w.made)}
 	return r.plan(ctx)
 }
 
@@ -138,30 +140,31 @@ type counts struct {
 
 func (c counts) String() string { return fmt.Sprintf("%d tables, %d rows", c.tables, c.rows) }
 
-// prefixOf begins the names of a job's throw-away databases. What is no letter or digit is _, and PostgreSQL keeps 63 bytes.
-func prefixOf(job string) string {
+// prefixOf begins the names of a job's throw-away databases: "nexops_drill_ai_db_4f1e0a2b9c3d_". What is no letter or digit
+// is _, and PostgreSQL keeps 63 bytes, so the beginning is only for people: the sum of job and environment is its own.
+func prefixOf(environment, job string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '_'
 	}, job)
-	const longest = 30
-	return "nexops_drill_" + clean[:min(len(clean), longest)] + "_"
+	const longest, sumBytes = 20, 6
+	sum := sha256.Sum256([]byte(environment + "\x00" + job))
+	return "nexops_drill_" + clean[:min(len(clean), longest)] + "_" + hex.EncodeToString(sum[:sumBytes]) + "_"
 }
 
-// ownDrill reports whether a database is a throw-away one of a job. The names of job "ai" also begin those of "ai-media", whose
-// drill may be at work.
-func ownDrill(job, database string) bool {
-	stamp, ok := strings.CutPrefix(database, prefixOf(job))
+// ownDrill reports whether a database is a throw-away one of a job: another one's drill may be at work.
+func ownDrill(environment, job, database string) bool {
+	stamp, ok := strings.CutPrefix(database, prefixOf(environment, job))
 	_, err := time.Parse(drillStamp, stamp)
 	return ok && err == nil
 }
 
 const drillStamp = "20060102150405"
 
-func throwAway(job string, at time.Time) string {
-	return prefixOf(job) + at.UTC().Format(drillStamp)
+func throwAway(environment, job string, at time.Time) string {
+	return prefixOf(environment, job) + at.UTC().Format(drillStamp)
 }
 
 // countSQL counts what is there: in the throw-away database each row, in the live one what the statistics say.
@@ -248,13 +251,13 @@ func (r *rehearsal) checkServer(ctx context.Context) {
 	}
 	r.check(actions.CheckOK, "database", "%s on %s, server %s, %s", pg.name(), r.at, v.serverText, fleet.Bytes(float64(v.size)))
 	r.checkDisk(ctx, v.size)
-	out, err := r.at.read(ctx, nil, pg.psql("", "SELECT datname FROM pg_database WHERE starts_with(datname, '"+prefixOf(r.work.name)+"') ORDER BY 1")...)
+	out, err := r.at.read(ctx, nil, pg.psql("", "SELECT datname FROM pg_database WHERE starts_with(datname, '"+prefixOf(r.snap.Environment, r.work.name)+"') ORDER BY 1")...)
 	if err != nil {
 		r.check(actions.CheckFail, "throw-away database", "%v", err)
 		return
 	}
 	for _, name := range strings.Fields(out) {
-		if ownDrill(r.work.name, name) {
+		if ownDrill(r.snap.Environment, r.work.name, name) {
 			r.left = append(r.left, name)
 		}
 	}

@@ -29,10 +29,12 @@ func (a *action) snapshotVault(ctx context.Context, j *Job, p *product) {
 	p.look = lookSnapshot
 	address := strings.TrimSuffix(j.Vault.URL, "/")
 	p.dump = store.Call{Argv: []string{"GET", address + "/v1/sys/storage/raft/snapshot"}, Run: func(ctx context.Context, _ io.Reader, out io.Writer) error {
-		return a.vault(ctx, j.Vault, "/v1/sys/storage/raft/snapshot", out)
+		return a.vault(ctx, j.Vault, "/v1/sys/storage/raft/snapshot", out, 0)
 	}}
 	const unhealthy = "vault"
-	err := a.vault(ctx, j.Vault, "/v1/sys/health", io.Discard)
+	hctx, cancel := context.WithTimeout(ctx, healthTime)
+	defer cancel()
+	err := a.vault(hctx, j.Vault, "/v1/sys/health", io.Discard, maxHealth)
 	if err != nil {
 		p.check(actions.CheckFail, unhealthy, "%v", err)
 		return
@@ -40,8 +42,14 @@ func (a *action) snapshotVault(ctx context.Context, j *Job, p *product) {
 	p.check(actions.CheckOK, unhealthy, "%s is unsealed and active", address)
 }
 
-// vault asks Vault for one thing. The token goes into a header, and nowhere else.
-func (a *action) vault(ctx context.Context, v *Vault, path string, out io.Writer) error {
+// Bounds of the answer about Vault's health.
+const (
+	healthTime = 20 * time.Second
+	maxHealth  = 64 << 10
+)
+
+// vault asks Vault for one thing, at most limit bytes of it; 0 is no bound. The token goes into a header, and nowhere else.
+func (a *action) vault(ctx context.Context, v *Vault, path string, out io.Writer, limit int64) error {
 	token, err := a.deps.Secret(ctx, v.Token)
 	if err != nil {
 		return err
@@ -65,7 +73,14 @@ func (a *action) vault(ctx context.Context, v *Vault, path string, out io.Writer
 	if res.StatusCode != http.StatusOK {
 		return fmt.Errorf("vault: %s: %s", path, vaultStatus(res.StatusCode))
 	}
-	n, err := io.Copy(out, res.Body)
+	body := io.Reader(res.Body)
+	if limit > 0 {
+		body = io.LimitReader(body, limit+1)
+	}
+	n, err := io.Copy(out, body)
+	if limit > 0 && n > limit {
+		return fmt.Errorf("vault: %s: more than %d KiB came, which is no answer of Vault's: see whether vault.url is its address", path, limit>>10)
+	}
 	if err != nil {
 		return fmt.Errorf("vault: %s: it broke off: %w", path, err)
 	}

@@ -142,6 +142,61 @@ func TestVaultSnapshot(t *testing.T) {
 	}
 }
 
+// A token that goes over http to another machine can be read by whoever is on the way.
+func TestVaultOverPlainHTTP(t *testing.T) {
+	for _, tt := range []struct {
+		url   string
+		plain bool
+		want  string // "" is allowed
+	}{
+		{"https://vault.example.org:8200", false, ""},
+		{"http://127.0.0.1:8200", false, ""}, {"http://[::1]:8200", false, ""}, {"http://localhost:8200", false, ""},
+		{"http://vault.example.org:8200", true, ""},
+		{"http://vault.example.org:8200", false, "jobs.ai-db.vault.url: the token would go to vault.example.org:8200 in clear"},
+		{"http://10.0.0.7:8200", false, "jobs.ai-db.vault.url: the token would go to 10.0.0.7:8200 in clear"},
+		{"http://localhost.example.org", false, "in clear"}, {"http://127.0.0.1.example.org", false, "in clear"},
+		{"HTTP://vault.example.org", false, "in clear"}, {"ftp://x", false, "must be Vault's address"}, {"https://u:p@x", false, "must be Vault's address"}, {"", false, "must be Vault's address"},
+	} {
+		s := newStage(t)
+		s.cfg.Jobs["ai-db"] = &Job{Kind: KindVault, Environment: "prod", To: "ops", Vault: &Vault{URL: tt.url, Token: "env:CANARY", PlainHTTP: tt.plain}}
+		got := ""
+		for _, err := range s.cfg.Validate() {
+			got += err.Error()
+		}
+		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: %q", tt.url, got)
+		}
+	}
+}
+
+// What answers and is no Vault may never come to an end.
+func TestTheAnswerAboutVaultsHealthIsBounded(t *testing.T) {
+	sent := make(chan int, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n, block := 0, bytes.Repeat([]byte("x"), 64<<10)
+		for range 1000 {
+			k, err := w.Write(block)
+			if n += k; err != nil {
+				break
+			}
+		}
+		sent <- n
+	}))
+	t.Cleanup(server.Close)
+	s := newStage(t)
+	s.cfg.Jobs["ai-db"] = &Job{Kind: KindVault, Environment: "prod", To: "ops", Vault: &Vault{URL: server.URL, Token: "env:CANARY"}}
+	p, err := New(s.cfg, s.deps()).Plan(t.Context(), s.Latest(), intent(Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, why := p.Runnable(); ok || !strings.Contains(why, "more than 64 KiB came") {
+		t.Errorf("%v %q", ok, why)
+	}
+	if n := <-sent; n > 32<<20 {
+		t.Errorf("%d bytes were taken", n)
+	}
+}
+
 // The other kinds, with the real programs of this machine.
 func TestFilesAndCommands(t *testing.T) {
 	s := newStage(t)

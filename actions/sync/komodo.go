@@ -142,6 +142,9 @@ func (p *planner) tell(d *due) {
 		for _, f := range s.Files {
 			p.checks = append(p.checks, actions.Check{Name: f.Path, State: actions.CheckOK, Detail: "for " + s.Stack, Diff: unified(f.Before, f.After)})
 		}
+		if s.More > 0 {
+			p.check(actions.CheckWarn, "stack "+s.Stack, "%d more of its files differ and are not shown: look at them in Komodo, or in the infra repo, before you say yes", s.More)
+		}
 		if len(s.Services) == 0 {
 			p.check(actions.CheckWarn, "stack "+s.Stack, "it cannot be told which of its services change: all of them are watched")
 		}

@@ -79,6 +79,19 @@ func TestKomodoSync(t *testing.T) {
 	}
 }
 
+// What is not shown is said where it is cut.
+func TestKomodoFilesThatAreNotShown(t *testing.T) {
+	f := newFake(t)
+	f.pending[0].Deploys[0].More = 12
+	p, err := f.plan("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !hasCheck(p, actions.CheckWarn, "stack nexgate-prod", "12 more of its files differ and are not shown") {
+		t.Errorf("%+v", p.Checks)
+	}
+}
+
 func TestKomodoSyncEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -38,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 			said = append(said, c.Name, c.Resource, c.Verb)
 			said = append(said, strings.Split(c.Before+"\n"+c.After, "\n")...)
 		}
-		files, services := s.differ(stack)
+		files, _, services := s.differ(stack)
 		for _, file := range files {
 			said = append(said, file.Path)
 			said = append(said, strings.Split(file.Before+"\n"+file.After, "\n")...)

@@ -16,7 +16,7 @@ import (
 // Bounds of what one sync is shown with.
 const (
 	maxPending = 200
-	maxFiles   = 50
+	maxFiles   = 50 // of a stack; how many more there are is told
 )
 
 // syncs reads what is pending in the environment's syncs. Those that say they are in order are not asked.
@@ -174,7 +174,7 @@ func (s *Source) deploys(ctx context.Context, list []pendingDeploy, v *view) ([]
 			if err != nil && !missing(err) {
 				return nil, err
 			}
-			deploy.Files, deploy.Services = s.differ(doc)
+			deploy.Files, deploy.More, deploy.Services = s.differ(doc)
 		}
 		out = append(out, deploy)
 	}
@@ -182,7 +182,7 @@ func (s *Source) deploys(ctx context.Context, list []pendingDeploy, v *view) ([]
 }
 
 // differ compares contents. The hashes of Komodo are of the repository's HEAD, and differ for stacks that nobody touched.
-func (s *Source) differ(doc resource[stackInfo, stackConfig]) (files []fleet.SyncFile, services []string) {
+func (s *Source) differ(doc resource[stackInfo, stackConfig]) (files []fleet.SyncFile, more int, services []string) {
 	deployed := map[string]string{}
 	for _, f := range doc.Info.DeployedContents {
 		deployed[f.Path] = f.Contents
@@ -196,6 +196,8 @@ func (s *Source) differ(doc resource[stackInfo, stackConfig]) (files []fleet.Syn
 		at := strings.TrimPrefix(path.Join(doc.Config.RunDirectory, f.Path), "/")
 		if len(files) < maxFiles {
 			files = append(files, fleet.SyncFile{Path: line(at), Before: clean(before), After: clean(f.Contents)})
+		} else {
+			more++
 		}
 		names := f.Services
 		if len(names) == 0 {
@@ -210,10 +212,10 @@ func (s *Source) differ(doc resource[stackInfo, stackConfig]) (files []fleet.Syn
 		}
 	}
 	if unclear {
-		return files, nil // a file of the whole stack differs: any service may
+		return files, more, nil // a file of the whole stack differs: any service may
 	}
 	slices.Sort(services)
-	return files, services
+	return files, more, services
 }
 
 // Pending reads what the syncs of the environment would do, after Komodo has looked at the repository once more.

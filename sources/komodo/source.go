@@ -291,6 +291,11 @@ func (s *Source) warnings(v *view, syncs []fleet.Sync) []string {
 		if y.Problem != "" {
 			add("sync %s: %s", y.Name, y.Problem)
 		}
+		for _, d := range y.Deploys {
+			if d.More > 0 {
+				add("sync %s: %d files of stack %s differ, only %d of them are read: look at all of them in Komodo", y.Name, len(d.Files)+d.More, d.Stack, len(d.Files))
+			}
+		}
 	}
 	for _, srv := range v.servers {
 		if srv.Info.State == "NotOk" && s.mine(srv.Name) {

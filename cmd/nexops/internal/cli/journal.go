@@ -29,7 +29,7 @@ func (a *App) journalCommand(_ *flags) *cobra.Command {
 		},
 	}
 	outputFlag(cmd, &output)
-	cmd.Flags().IntVarP(&limit, "limit", "n", 200, "the newest so many entries")
+	cmd.Flags().IntVarP(&limit, "limit", "n", 200, "the newest so many lines; with -o json or yaml the newest so many entries, each step and line of output being one")
 	cmd.Flags().StringVar(&plan, "plan", "", "only of the plan with this id, its output included")
 	cmd.Flags().DurationVar(&since, "since", 0, "only of that long, e.g. 24h")
 	cmd.AddCommand(a.showCommand(), a.exportCommand(), &cobra.Command{
@@ -68,6 +68,9 @@ func (a *App) journal(format schema.Format, q actions.Query, since time.Duration
 	}
 	if since > 0 {
 		q.Since = a.Now().Add(-since)
+	}
+	if format == schema.FormatTable { // what is printed is what counts
+		q.Keep = func(e *actions.Entry) bool { return entryText(*e, q.Plan != "") != "" }
 	}
 	entries, err := j.Read(q)
 	if err != nil {

@@ -77,6 +77,18 @@ type Hold struct {
 	Stale   bool       `json:"stale"`
 }
 
+// Lock says that somebody acts on a service, or did until their console died.
+type Lock struct {
+	Owner   string     `json:"owner"`
+	Reason  string     `json:"reason"`
+	Plan    string     `json:"plan"`
+	Host    string     `json:"host"`
+	Since   *time.Time `json:"since"`
+	Until   *time.Time `json:"until"`
+	Expired bool       `json:"expired"`
+	Stale   bool       `json:"stale"`
+}
+
 // Service is one row.
 type Service struct {
 	Name        string            `json:"name"`
@@ -93,6 +105,8 @@ type Service struct {
 	Suspect     *Suspect          `json:"suspect"`
 	Metrics     map[string]Metric `json:"metrics"`
 	Changes     []Change          `json:"changes"`
+	Lock        *Lock             `json:"lock"`
+	Hold        *Hold             `json:"hold"`
 	Stale       bool              `json:"stale"`
 	SeenAt      *time.Time        `json:"seen_at"`
 }
@@ -174,7 +188,7 @@ func MakeStatus(snap *fleet.Snapshot) Status {
 		Backups: backups(snap), Holds: make([]Hold, 0, len(snap.Holds)),
 	}
 	for _, h := range snap.Holds {
-		s.Holds = append(s.Holds, Hold{h.Service, h.Owner, h.Reason, when(h.Since), when(h.Until), h.Stale})
+		s.Holds = append(s.Holds, *hold(&h))
 	}
 	for _, src := range snap.Sources {
 		s.Sources = append(s.Sources, source(src, snap.At))
@@ -186,7 +200,7 @@ func MakeStatus(snap *fleet.Snapshot) Status {
 		})
 	}
 	for i := range snap.Services {
-		s.Services = append(s.Services, service(&snap.Services[i]))
+		s.Services = append(s.Services, service(&snap.Services[i], snap.At))
 	}
 	return s
 }
@@ -226,13 +240,13 @@ func source(s fleet.SourceStatus, now time.Time) Source {
 	return out
 }
 
-func service(s *fleet.Service) Service {
+func service(s *fleet.Service, now time.Time) Service {
 	out := Service{
 		Name: s.Key.Name, Environment: s.Key.Environment, Hosts: list(s.Hosts), Instances: make([]Instance, 0, len(s.Instances)),
 		Desired: release(s.Releases.Desired), Running: release(s.Releases.Running), Previous: release(s.Releases.Previous),
 		Mixed: s.Releases.Mixed, Health: string(s.Health), Severity: s.Severity.String(),
 		Metrics: make(map[string]Metric, len(s.Metrics)),
-		Changes: changes(s.Changes), Stale: s.Stale, SeenAt: when(s.Seen),
+		Changes: changes(s.Changes), Lock: lock(s.Lock, now), Hold: hold(s.Hold), Stale: s.Stale, SeenAt: when(s.Seen),
 	}
 	for i := range s.Instances {
 		out.Instances = append(out.Instances, instance(&s.Instances[i]))
@@ -250,6 +264,22 @@ func service(s *fleet.Service) Service {
 		out.Metrics[string(name)] = doc
 	}
 	return out
+}
+
+func lock(l *fleet.Lock, now time.Time) *Lock {
+	if l == nil {
+		return nil
+	}
+	return &Lock{
+		Owner: l.Owner, Reason: l.Reason, Plan: l.Plan, Host: l.Subject.Host, Since: when(l.Since), Until: when(l.Until), Expired: l.Expired(now), Stale: l.Stale,
+	}
+}
+
+func hold(h *fleet.Hold) *Hold {
+	if h == nil {
+		return nil
+	}
+	return &Hold{h.Service, h.Owner, h.Reason, when(h.Since), when(h.Until), h.Stale}
 }
 
 func instance(in *fleet.Instance) Instance {

@@ -82,6 +82,34 @@ func TestStatusDocument(t *testing.T) {
 	}
 }
 
+// Who holds a service, why and until when is there for programs too, not only as words.
+func TestLockAndHold(t *testing.T) {
+	s := snapshot()
+	if got := MakeStatus(s).Services[0]; got.Lock != nil || got.Hold != nil {
+		t.Errorf("out of nothing: %+v %+v", got.Lock, got.Hold)
+	}
+	s.Services[0].Lock = &fleet.Lock{
+		Subject: fleet.Subject{Environment: "prod", Host: "prod-1", Service: "ai"}, Owner: "ana@laptop", Reason: "redeploy ai", Plan: "p1",
+		Since: at.Add(-10 * time.Minute), Until: at.Add(-time.Minute),
+	}
+	s.Services[0].Hold = &fleet.Hold{Environment: "prod", Owner: "bo@desk", Reason: "migration", Since: at.Add(-time.Hour)}
+	var buf bytes.Buffer
+	if err := Write(&buf, FormatJSON, MakeStatus(s).Services[0]); err != nil {
+		t.Fatal(err)
+	}
+	var doc struct{ Lock, Hold map[string]any }
+	if err := json.Unmarshal(buf.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	wantLock := map[string]any{
+		"owner": "ana@laptop", "reason": "redeploy ai", "plan": "p1", "host": "prod-1", "since": "2026-11-21T02:50:00Z", "until": "2026-11-21T02:59:00Z", "expired": true, "stale": false,
+	}
+	wantHold := map[string]any{"service": "", "owner": "bo@desk", "reason": "migration", "since": "2026-11-21T02:00:00Z", "until": nil, "stale": false}
+	if !reflect.DeepEqual(doc.Lock, wantLock) || !reflect.DeepEqual(doc.Hold, wantHold) {
+		t.Errorf("lock %v\nhold %v", doc.Lock, doc.Hold)
+	}
+}
+
 // TestKeysAreSnakeCase walks the whole schema.
 func TestKeysAreSnakeCase(t *testing.T) {
 	snake := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
