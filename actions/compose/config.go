@@ -26,6 +26,7 @@ type Config struct {
 	GitVia   string            `toml:"git_via"`  // use that host's user, key and known_hosts for git over ssh
 	Branches map[string]string `toml:"branches"` // environment to branch
 	Compose  []string          `toml:"compose"`  // the program, default docker compose
+	Owners   []string          `toml:"owners"`   // users whose folders a container's labels may name, besides root and who logs in
 }
 
 // Override is what is said of a single service. What is empty is found out.
@@ -75,6 +76,11 @@ func (c *Config) Validate() []error {
 	}
 	if !keyPattern.MatchString(c.TagKey) {
 		add("tag_key: %q is not allowed: the name of a variable, {SERVICE} stands for the service", c.TagKey)
+	}
+	for _, who := range c.Owners {
+		if !IsName(who) {
+			add("owners: %q is no user of a host: a name or a number", who)
+		}
 	}
 	if len(c.Compose) == 0 || c.Compose[0] == "" {
 		add(`compose: write the program and its first words, like ["docker", "compose"]`)

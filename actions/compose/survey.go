@@ -136,7 +136,7 @@ func (v Surveyor) checkFolder(ctx context.Context, s *Survey) bool {
 		s.Fail("project", "%s is not there any more: %v: say where it is in %s dir", dir, err, v.table(v.Key.Name))
 		return false
 	}
-	if err := s.checkLabels(ctx); err != nil {
+	if err := v.checkLabels(ctx, s); err != nil {
 		s.Fail("project", "%v; if it is right, say dir, files and env_files in %s", err, v.table(v.Key.Name))
 		return false
 	}

@@ -39,6 +39,7 @@ type Places struct {
 	Program  []string                      // docker compose
 	Override func(service string) Override // what the config says of one service; nil: nothing
 	Table    string                        // of the config, named to people: "actions.redeploy"
+	Owners   []string                      // users of the hosts whose folders may be run in, besides root's and the own one's
 }
 
 func (f Places) override(service string) Override {

@@ -128,7 +128,7 @@ func (o Override) validate(at, home string) []error {
 // places is how services are found on their hosts.
 func (c *Config) places() compose.Places {
 	return compose.Places{
-		Program: c.Compose, Table: "actions." + Name,
+		Program: c.Compose, Table: "actions." + Name, Owners: c.Owners,
 		Override: func(service string) compose.Override { return c.Services[service].Override },
 	}
 }

@@ -41,6 +41,19 @@ func TestForgedLabels(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "everybody on the host may change"},
+		{"another user's folder", func(_ *testing.T, s *stage) {
+			s.hosts[0].owner = "4711"
+		}, "belongs to user 4711 of the host, who is neither root nor who logs in"},
+		{"everybody may put something beside it", func(t *testing.T, s *stage) {
+			if err := os.Chmod(s.hosts[0].dir, 0o1777); err != nil { //nolint:gosec // the fault
+				t.Fatal(err)
+			}
+		}, "everybody on the host may change"},
+		{"everybody may exchange what is above it", func(t *testing.T, s *stage) {
+			if err := os.Chmod(s.dir, 0o777); err != nil { //nolint:gosec // the fault
+				t.Fatal(err)
+			}
+		}, "everybody on the host may change"},
 		{"a file that is not there", func(_ *testing.T, s *stage) {
 			s.label(compose.LabelFiles, "--help,"+strings.Repeat("x,", 3))
 		}, "No such file"},
@@ -66,6 +79,26 @@ func TestForgedLabels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWhoseFoldersAreBelieved: the own one's, and those of the users whom the config names.
+func TestWhoseFoldersAreBelieved(t *testing.T) {
+	for name, change := range map[string]func(*stage){
+		"who logs in":      func(s *stage) { s.hosts[0].user = "4711" },
+		"a user by number": func(s *stage) { s.cfg.Owners = []string{"nobody-here", "4711"} },
+		"root":             func(s *stage) { s.hosts[0].owner, s.hosts[0].user = "0", "4711" },
+	} {
+		s := newStage(t, compose.HomeCheckout, "prod-1")
+		s.hosts[0].owner = "4711"
+		change(s)
+		plan, err := s.action().Plan(context.Background(), s.Latest(), s.intent("0.4.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, why := plan.Runnable(); !ok {
+			t.Errorf("%s: %s", name, why)
+		}
 	}
 }
 

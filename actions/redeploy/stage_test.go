@@ -66,6 +66,8 @@ type engineHost struct {
 	engine   string
 	root     string // the engine's own folder
 	full     bool   // no space is left on its disk
+	owner    string // the user whom its checkout belongs to; "" is as it is
+	user     string // who logs in, likewise
 	made     int
 
 	depends []string         // of ai, in the Compose file
@@ -231,6 +233,10 @@ func (h *engineHost) answer(ctx context.Context, cmd remote.Command) (remote.Res
 		return h.scripted(cmd)
 	case argv[0] == "tee" && h.full:
 		return exit(1, "tee: "+argv[1]+": No space left on device")
+	case argv[0] == "id" && h.user != "":
+		return remote.Result{Stdout: []byte(h.user + "\n")}, nil
+	case argv[0] == "stat" && h.owner != "":
+		return h.ownedBy(ctx, cmd)
 	case argv[0] != "docker":
 		cmd.Stdout, cmd.Stderr = nil, nil           // Host writes them
 		return remote.Local(h.Name()).Run(ctx, cmd) //nolint:wrapcheck // a test's
@@ -239,6 +245,20 @@ func (h *engineHost) answer(ctx context.Context, cmd remote.Command) (remote.Res
 	default:
 		return h.docker(argv[1:])
 	}
+}
+
+// ownedBy says what stat says, with another owner of the checkout and of all that is not root's.
+func (h *engineHost) ownedBy(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	cmd.Stdout, cmd.Stderr = nil, nil
+	res, err := remote.Local(h.Name()).Run(ctx, cmd)
+	lines := strings.Split(strings.TrimSpace(string(res.Stdout)), "\n")
+	for i, p := range cmd.Argv[3:] {
+		if uid, mode, ok := strings.Cut(lines[i], " "); ok && (uid != "0" || strings.HasPrefix(p, h.dir)) {
+			lines[i] = h.owner + " " + mode
+		}
+	}
+	res.Stdout = []byte(strings.Join(lines, "\n") + "\n")
+	return res, err //nolint:wrapcheck // a test's
 }
 
 func (h *engineHost) docker(argv []string) (remote.Result, error) {

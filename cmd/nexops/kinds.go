@@ -164,7 +164,7 @@ func redeployConfig(d console.ActionDeps) redeploy.Config {
 func places(d console.ActionDeps) compose.Places {
 	cfg := redeployConfig(d)
 	return compose.Places{
-		Program: cfg.Compose, Table: "actions." + redeploy.Name,
+		Program: cfg.Compose, Table: "actions." + redeploy.Name, Owners: cfg.Owners,
 		Override: func(service string) compose.Override { return cfg.Services[service].Override },
 	}
 }

@@ -128,6 +128,8 @@ func (c *call) run(ctx context.Context) int {
 		return c.say("%s", c.m.Name)
 	case "date":
 		return c.date(args)
+	case "id": // everything here is root's
+		return c.say("0")
 	case "true":
 		return 0
 	case "git":
