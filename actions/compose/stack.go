@@ -121,11 +121,8 @@ func (st *stack) files(ctx context.Context, level []stackFile) ([]stackFile, err
 		if raw == nil {
 			return nil, fmt.Errorf("%s is not in git at %.7s", remote.Clean(f.path), st.commit)
 		}
-		var doc struct {
-			Include  []include                `yaml:"include"`
-			Services map[string]serviceInFile `yaml:"services"`
-		}
-		if err := yaml.Unmarshal(raw, &doc); err != nil {
+		doc, err := readStack(raw)
+		if err != nil {
 			return nil, fmt.Errorf("%s at %.7s is not understood: %s", remote.Clean(f.path), st.commit, remote.Clean(err.Error()))
 		}
 		for name, svc := range doc.Services {
@@ -140,6 +137,18 @@ func (st *stack) files(ctx context.Context, level []stackFile) ([]stackFile, err
 		next = append(next, more...)
 	}
 	return next, nil
+}
+
+// document is as much of a Compose file as matters here.
+type document struct {
+	Include  []include                `yaml:"include"`
+	Services map[string]serviceInFile `yaml:"services"`
+}
+
+func readStack(raw []byte) (document, error) {
+	var doc document
+	err := yaml.Unmarshal(raw, &doc)
+	return doc, err //nolint:wrapcheck // who asks says of which file
 }
 
 // serviceInFile is as much of a service as matters here.
@@ -215,7 +224,7 @@ func (w *words) UnmarshalYAML(n *yaml.Node) error {
 func (st *stack) add(name string, f stackFile, svc serviceInFile) {
 	d := st.out[name]
 	if d.File == "" {
-		d.File = f.path
+		d.File = remote.Clean(f.path)
 	}
 	if svc.Image != "" {
 		d.Image = filled(svc.Image, f.vars)

@@ -15,6 +15,7 @@ import (
 type project struct {
 	place    *compose.Place
 	declared map[string]compose.Declared // at the end of the branch
+	before   map[string]compose.Declared // in the checkout; nil when that cannot be read
 }
 
 // projects reads what the end of the branch declares for each project of a checkout. What cannot be read is said: then
@@ -33,7 +34,11 @@ func (p *planner) projects(ctx context.Context, c *checkout, services []found) [
 			if err != nil {
 				c.Warn("new services", "which services of %s are new in git, or gone from it, is not known: %v", pl.Project, err)
 			}
-			out = append(out, project{place: pl, declared: declared})
+			before := declared
+			if err == nil && c.head != c.tip {
+				before, _ = c.Declared(ctx, pl, c.head) // what was broken before tells nothing
+			}
+			out = append(out, project{place: pl, declared: declared, before: before})
 		}
 	}
 	return out
@@ -68,7 +73,8 @@ func (o *project) has(service string) bool {
 	return ok
 }
 
-// fresh finds the services that git declares for a host and of which it has no container: they are started.
+// fresh finds the services that git declares for a host and of which it has no container: they are started, unless they run on
+// another host and git says nothing new about that.
 func (p *planner) fresh(ctx context.Context, c *checkout, list []project, files map[string][]string, into map[string][]*spot) {
 	for _, one := range list {
 		for _, name := range sortedNames(one.declared) {
@@ -90,12 +96,35 @@ func (p *planner) fresh(ctx context.Context, c *checkout, list []project, files 
 				c.Warn(name, "new in %s, and not started: [join] ignores it, so nobody would see how it does", d.File)
 				continue
 			}
+			if on := p.elsewhere(one.place, name); on != "" && !one.brought(name) {
+				c.OK(name, "%s declares it here too, where it has no container: it runs on %s, and git has not changed that", d.File, on)
+				continue
+			}
 			s := p.newSpot(c, one.place, name, d)
 			p.tellNew(ctx, s, name, d, files[row])
 			delete(files, row)
 			into[row] = append(into[row], s)
 		}
 	}
+}
+
+// brought reports whether the pull is what declares a service. What cannot be known counts as no.
+func (o *project) brought(service string) bool {
+	_, before := o.before[service]
+	return o.before != nil && !before
+}
+
+// elsewhere is another host on which a Compose service runs; "" is none. Hosts may share one Compose file and divide its services
+// among them by hand.
+func (p *planner) elsewhere(pl *compose.Place, service string) string {
+	for i := range p.snap.Services {
+		for _, in := range p.snap.Services[i].Instances {
+			if !in.OneOff && in.Host != pl.Host && in.Subject.Service == service {
+				return in.Host
+			}
+		}
+	}
+	return ""
 }
 
 // runs reports whether a snapshot shows a container of a Compose service of a project on its host.

@@ -130,10 +130,35 @@ func TestAStackThatGitDoesNotTell(t *testing.T) {
 	}
 }
 
-// A service on another host already keeps its row.
-func TestAServiceThatIsNewOnOneHost(t *testing.T) {
+// Two hosts may share a Compose file and divide its services by hand: that one does not run here is no news.
+func TestAServiceThatRunsElsewhere(t *testing.T) {
 	s := newStage(t)
 	delete(s.runs["prod-2"], "web")
+	s.push("services/ai/tag.env", "AI_TAG=1.1.0\n")
+	p, err := s.plan("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Title != "sync prod: ai" || !hasCheck(p, actions.CheckOK, "web on prod-2", "it runs on prod-1, and git has not changed that") {
+		t.Errorf("%q %+v", p.Title, p.Checks)
+	}
+	if end, _ := s.run(p); end.Outcome != actions.OutcomeGood || s.runs["prod-2"]["web"] != "" {
+		t.Errorf("%s %v %v", end.Outcome, end.Reasons, s.runs)
+	}
+}
+
+// One that git declares for another host anew is started there, and keeps its row.
+func TestAServiceThatIsNewOnOneHost(t *testing.T) {
+	s := newStage(t)
+	for _, h := range []string{"prod-1", "prod-2"} {
+		delete(s.runs[h], "web")
+	}
+	s.push("prod/stack.yml", stackFile("ai"))
+	for _, h := range []string{"prod-1", "prod-2"} {
+		s.git(filepath.Join(s.dir, h), "pull", "-q", "origin", "master")
+	}
+	s.runs["prod-1"]["web"] = "1.0.0" // by hand
+	s.push("prod/stack.yml", stackFile("ai", "web"))
 	p, err := s.plan("")
 	if err != nil {
 		t.Fatal(err)
