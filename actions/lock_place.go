@@ -85,12 +85,13 @@ func (p *placeLock) take(ctx context.Context) error {
 	if over && (p.over == nil || s.Plan != p.over.Plan || s.Until.After(p.over.Until)) {
 		return p.found(&s)
 	}
-	if s.version != "" { // what is there must not be lost to a server that does not keep conditions
-		if err := p.probe(ctx); err != nil {
-			return err
-		}
+	if s.version != "" { // the server is put to the test before it is trusted with what is there
+		err = p.probe(ctx)
 	}
-	ok, err := p.write(ctx, s.now, s.version)
+	ok := true
+	if err == nil {
+		ok, err = p.write(ctx, s.now, s.version)
+	}
 	if err == nil && !ok {
 		err = p.lost(ctx)
 	}
@@ -98,13 +99,21 @@ func (p *placeLock) take(ctx context.Context) error {
 		err = p.probe(ctx)
 	}
 	var locked *LockedError
-	if err != nil && !errors.As(err, &locked) {
-		// The answer may be all that was lost.
-		rctx, cancel := releaseContext(ctx)
-		defer cancel()
-		return errors.Join(err, p.release(rctx))
+	if err == nil || errors.As(err, &locked) {
+		return err
 	}
-	return err
+	return errors.Join(err, p.takeBack(ctx))
+}
+
+// takeBack gives back what was written after all: the answer may be all that was lost.
+func (p *placeLock) takeBack(ctx context.Context) error {
+	rctx, cancel := releaseContext(ctx)
+	defer cancel()
+	s, err := p.read(rctx)
+	if err == nil && s.Plan != p.me.Plan {
+		return nil
+	}
+	return p.release(rctx)
 }
 
 // errNoConditions says that a server writes whatever is there.

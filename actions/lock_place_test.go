@@ -224,6 +224,17 @@ func TestAPlaceThatKeepsNoConditionsKeepsNoLock(t *testing.T) {
 	if len(s.body) != 0 {
 		t.Errorf("left behind: %s", s.body)
 	}
+	dead := owner{V: 1, Owner: "leo@laptop", Plan: "old", Since: time.Now().Add(-time.Hour), Until: time.Now().Add(-time.Minute)}
+	b, _ := json.Marshal(dead)
+	s.put("prod.ai", b, "")
+	req := placed(s, "ana@laptop", "p2")
+	req.TakeOver = []fleet.Lock{{Subject: fleet.Subject{Environment: "prod", Service: "ai", Host: s.String()}, Plan: "old", Until: dead.Until}}
+	if _, err := lockerOf(time.Minute).Lock(t.Context(), req); err == nil || !strings.Contains(err.Error(), `lock = "local"`) {
+		t.Errorf("taken over: %v", err)
+	}
+	if found, err := lockerOf(time.Minute).Look(t.Context(), placed(s, "", "")); err != nil || len(found) != 0 {
+		t.Errorf("left behind: %v %v", found, err)
+	}
 }
 
 func TestALockWhoseAnswerIsLost(t *testing.T) {

@@ -99,8 +99,17 @@ func (w *work) plan(ctx context.Context) (*actions.Plan, error) {
 
 // lock makes the bucket keep the lock of a job that no host keeps.
 func (w *work) lock(p *actions.Plan) {
+	if len(p.LockHosts) > 0 {
+		return
+	}
 	locks, ok := store.LocksOf(w.place)
-	if !ok || len(p.LockHosts) > 0 {
+	if !ok {
+		if w.a.cfg.Stores[w.job.To].IsBucket() {
+			p.Checks = append(p.Checks, actions.Check{
+				Name: "lock", State: actions.CheckWarn, Detail: fmt.Sprintf(
+					`on this machine alone, as lock = "local" of store %s says: a console on another one may run %s at the same time`, w.job.To, w.name),
+			})
+		}
 		return
 	}
 	for i := range p.Steps {

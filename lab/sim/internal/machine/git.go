@@ -1,8 +1,10 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,7 +47,13 @@ func (c *call) git(ctx context.Context, args []string) int {
 	}
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", filepath.Join(c.m.folder, dir)}, args...)...) //nolint:gosec // a listed subcommand
 	cmd.Env = c.m.gitEnv()
-	cmd.Stdin = c.stdin
+	if slices.Contains(args, "--batch") { // the others do not read: they would wait for the end of what nobody sends
+		asked, err := io.ReadAll(io.LimitReader(c.stdin, maxFile))
+		if err != nil {
+			return c.fail(128, "fatal: %v", err)
+		}
+		cmd.Stdin = bytes.NewReader(asked)
+	}
 	cmd.Stdout = hide{c.stdout, []byte(c.m.folder)}
 	cmd.Stderr = hide{c.stderr, []byte(c.m.folder)}
 	cmd.WaitDelay = time.Second
