@@ -134,13 +134,13 @@ func (e *SocketError) Error() string {
 	var s string
 	switch e.Problem {
 	case SocketMissing:
-		s = "there is no such socket: is the service running, and is the path right?"
+		s = "there is no such socket"
 	case SocketNotSocket:
 		s = "it is no socket"
 	case SocketDenied:
 		s = fmt.Sprintf("permission denied for user %s: add the user to the socket's group", e.User)
 	case SocketDead:
-		s = "nothing listens on it: is the service running?"
+		s = "nothing listens on it"
 	case SocketForbidden:
 		s = "sshd on the host does not allow socket forwarding: set AllowStreamLocalForwarding yes in its sshd_config"
 	case SocketUnknown:

@@ -50,7 +50,7 @@ func (h *sshHost) whyNot(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("no answer from %s within %s: %w", h.hostPort(), h.cfg.ConnectTimeout.Or(DefaultConnectTimeout), context.Cause(ctx))
 	}
-	return fmt.Errorf("connect: %w", err)
+	return err // of net: it says where, and that it was the connection
 }
 
 // whyRefused says why the handshake or the login failed.

@@ -111,7 +111,7 @@ func holdSegment(snap *fleet.Snapshot, now time.Time) []segment {
 	if !h.Until.IsZero() {
 		long += " " + age(h.Until.Sub(now)) + " more"
 	}
-	return []segment{{[]line{ln(bold(tokWarn, "■ "+long)), ln(bold(tokWarn, "■ held"))}, 1}}
+	return []segment{{[]line{ln(bold(tokWarn, "■ "+long)), ln(bold(tokWarn, "■ held"))}, 6}} // the line below the header says all of it
 }
 
 func hostSegment(snap *fleet.Snapshot) []segment {

@@ -118,9 +118,9 @@ func (p *picker) value() string {
 func (p *picker) View(w, h int) []line {
 	ask := ln(sp(tokDim, "filter "))
 	if p.choices.Free != "" {
-		ask = ln(sp(tokDim, "choose, or type "+p.choices.Free+": "))
+		ask = ln(bold(tokKey, "> "))
 	}
-	out := []line{append(ask, p.in.view()...)}
+	out := append(p.help(w), append(ask, p.in.view()...))
 	if p.note != "" {
 		out = append(out, ln(sp(tokWarn, "▲ "+p.note)).truncate(w))
 	}
@@ -148,10 +148,21 @@ func (p *picker) View(w, h int) []line {
 		}
 		out = append(out, row)
 	}
-	if len(p.choices.Rows) == 0 && p.choices.Free == "" {
+	switch {
+	case len(p.choices.Rows) == 0 && p.choices.Free == "":
 		out = append(out, ln(sp(tokDim, "  there is nothing to choose from")))
+	case len(p.shown) == 0 && p.choices.Free != "" && p.value() != "":
+		out = append(out, ln(sp(tokDim, "  enter takes what is typed")))
 	}
 	return out
+}
+
+// help says what may be typed beside the rows: on lines of its own, so that what is typed has room.
+func (p *picker) help(w int) []line {
+	if p.choices.Free == "" {
+		return nil
+	}
+	return hangingLine(nil, ln(sp(tokDim, "choose, or type "+p.choices.Free)), w)
 }
 
 func (p *picker) cells(cells []string, widths []int, tok token, mark string) line {
@@ -258,7 +269,11 @@ func (m *Model) pickValue(value string) tea.Cmd {
 func (m *Model) pickerOverlay(frame []line) {
 	p := &m.flow.picker
 	w := min(110, m.w-2)
-	h := min(len(p.choices.Rows)+5, m.h-2)
+	h := len(p.choices.Rows) + 4 + len(p.help(min(w, m.w)-4)) // the border, what is typed, and a note
+	if len(p.choices.Columns) > 0 {
+		h++
+	}
+	h = min(h, m.h-2)
 	r := centered(m.w, m.h, w, max(h, 6))
 	body := p.View(r.w-4, r.h-2)
 	status := ln(bold(tokKey, "enter"), sp(tokDim, " chooses  "), bold(tokKey, "esc"), sp(tokDim, " cancels"))

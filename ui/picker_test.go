@@ -110,6 +110,24 @@ func TestPickerTakesWhatIsTyped(t *testing.T) {
 	}
 }
 
+// However long it takes to say what may be typed, what is typed can be read.
+func TestWhatIsTypedIntoThePickerIsSeen(t *testing.T) {
+	c := actions.Choices{
+		Title: "hold prod for how long?", Arg: "for", Rows: []actions.Choice{{Value: "30m", Cells: []string{"30m"}}},
+		Free: `how long and why: "2h migration of orders"; "ai: 2h load test" holds one service alone`,
+	}
+	for _, w := range []int{60, 120} {
+		m := picking(t, w, 24, c)
+		send(m, tea.PasteMsg{Content: "ai: 3h the invoices are written"})
+		s := screen(t, m)
+		for _, want := range []string{"> ai: 3h the invoices are written", "service alone", "enter takes what is typed"} {
+			if !strings.Contains(s, want) {
+				t.Errorf("%d columns: no %q in\n%s", w, want, s)
+			}
+		}
+	}
+}
+
 func TestPickerThatCannotBeRead(t *testing.T) {
 	m := console(t, 80, 24, func(o *Options) { o.Actions = []actions.Action{choosing{newRedeploy(), sampleChoices()}} })
 	keys(m, "R")

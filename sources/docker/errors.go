@@ -34,6 +34,9 @@ type engineError struct {
 func (e *engineError) Error() string { return e.text }
 func (e *engineError) Unwrap() error { return e.cause }
 
+// connecting is what is done first with an engine.
+const connecting = "connect"
+
 // explain wraps an error once, at the boundary: what was done, to which host,
 // what happened and what to do next.
 func (e *engine) explain(op string, err error) error {
@@ -44,9 +47,16 @@ func (e *engine) explain(op string, err error) error {
 	if client.IsErrConnectionFailed(err) {
 		if dialed := e.lastDialError(); dialed != nil {
 			cause = dialed
+			if op == connecting {
+				op = "" // the way to the host says it, and where
+			}
 		}
 	}
-	text := "docker " + e.host.Name() + ": " + op + ": " + clean(cause.Error())
+	text := "docker " + e.host.Name() + ": "
+	if op != "" {
+		text += op + ": "
+	}
+	text += clean(cause.Error())
 	if next := e.advice(cause); next != "" {
 		text += ": " + next
 	}

@@ -78,7 +78,7 @@ func TestErrors(t *testing.T) {
 				return false
 			})
 		}, []string{"docker prod-1: list containers: invalid character"}},
-		{"socket missing", func(f *fakeEngine) { f.stop(); _ = os.Remove(f.socket) }, []string{"docker prod-1: connect: ", f0Socket, "install or start Docker"}},
+		{"socket missing", func(f *fakeEngine) { f.stop(); _ = os.Remove(f.socket) }, []string{"docker prod-1: local prod-1: socket ", f0Socket, "install or start Docker"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

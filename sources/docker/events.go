@@ -100,7 +100,7 @@ func (s *source) prime(ctx context.Context, cli *client.Client, info system.Info
 func (s *source) stream(ctx context.Context, up func(), fn func(events.Message)) error {
 	cli, err := s.engine.client(ctx)
 	if err != nil {
-		return s.streamError(ctx, "connect", err)
+		return s.streamError(ctx, connecting, err)
 	}
 	opts := events.ListOptions{Filters: told(cli.ClientVersion())}
 	if last := s.story.last(); !last.IsZero() {

@@ -110,7 +110,7 @@ func wants(list []wish, name string, labels map[string]string) bool {
 func (s *source) targets(ctx context.Context, want []wish) ([]target, error) {
 	cli, err := s.engine.client(ctx)
 	if err != nil {
-		return nil, s.engine.explain("connect", err)
+		return nil, s.engine.explain(connecting, err)
 	}
 	list, err := cli.ContainerList(ctx, container.ListOptions{All: true})
 	if err != nil {

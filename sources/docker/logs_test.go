@@ -216,7 +216,7 @@ func TestTailCannotBegin(t *testing.T) {
 	f.stop()
 	for _, follow := range []bool{true, false} {
 		err := f.source(t).Tail(context.Background(), query("web", follow), func(fleet.LogLine) {})
-		if err == nil || !strings.HasPrefix(err.Error(), "docker prod-1: connect: ") {
+		if err == nil || !strings.HasPrefix(err.Error(), "docker prod-1: local prod-1: socket ") {
 			t.Errorf("follow %v: %v", follow, err)
 		}
 	}

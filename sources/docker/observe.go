@@ -48,7 +48,7 @@ func (s *source) Observe(ctx context.Context) (fleet.Facts, error) {
 func (s *source) read(ctx context.Context) (*reading, error) {
 	cli, err := s.engine.client(ctx)
 	if err != nil {
-		return nil, s.engine.explain("connect", err)
+		return nil, s.engine.explain(connecting, err)
 	}
 	got := &reading{version: cli.ClientVersion()}
 	g, gctx := errgroup.WithContext(ctx)

@@ -22,7 +22,7 @@ func (s *source) Inspect(ctx context.Context, in fleet.Instance) ([]byte, error)
 	}
 	cli, err := s.engine.client(ctx)
 	if err != nil {
-		return nil, s.engine.explain("connect", err)
+		return nil, s.engine.explain(connecting, err)
 	}
 	id := in.ID
 	if id == "" {
