@@ -49,6 +49,9 @@ func shellLine(cmd Command) (string, error) {
 		return "", err
 	}
 	argv := cmd.Argv
+	if cmd.Outlives {
+		argv = outlive(argv)
+	}
 	if len(cmd.Env) > 0 {
 		argv = append(append([]string{"env"}, envList(cmd.Env)...), argv...)
 	}
@@ -74,6 +77,9 @@ func checkCommand(cmd Command) error {
 	}
 	if strings.HasPrefix(cmd.Argv[0], "-") || strings.Contains(cmd.Argv[0], "=") {
 		return fmt.Errorf("%q is no program name", Clean(cmd.Argv[0]))
+	}
+	if cmd.Outlives && cmd.Stdin != nil {
+		return errors.New("a command that outlives its connection has no input of its own")
 	}
 	for _, arg := range append([]string{cmd.Dir}, cmd.Argv...) {
 		if strings.ContainsRune(arg, 0) {

@@ -35,6 +35,8 @@ type Command struct {
 	Stdin  io.Reader         // nil is empty
 	Stdout io.Writer         // gets the output while it comes, as well as Result; nil is fine
 	Stderr io.Writer
+	// Outlives: over SSH it goes on to its end when the connection is lost in it, and when nexops dies. It has no Stdin.
+	Outlives bool
 }
 
 // Result is how a command ended. Output is bounded (1 MiB a stream); Truncated says when it was cut.

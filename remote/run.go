@@ -62,7 +62,7 @@ func (h *sshHost) runOn(ctx context.Context, l *link, cmd Command, tty *TTY) (Re
 	if err != nil {
 		return Result{}, sessionError(err)
 	}
-	s := &session{h: h, l: l, ch: ch, tty: tty}
+	s := &session{h: h, l: l, ch: ch, tty: tty, outlives: cmd.Outlives}
 	if tty != nil { // a terminal has one stream, and nothing of it is kept
 		s.stdout, s.stderr = newCapture(tty.Out, 0), newCapture(tty.Out, 0)
 		defer s.stdout.mute() // the terminal is somebody else's again
@@ -87,6 +87,7 @@ type session struct {
 	l              *link
 	ch             channel
 	tty            *TTY // nil: no terminal
+	outlives       bool // its input stays open, for the word that ends it
 	stdout, stderr *capture
 	code           int
 	ended          bool // the host said how it ended
@@ -190,7 +191,10 @@ func (s *session) follow(done chan<- struct{}) {
 
 // feed gives the command its input, and then the end of it.
 func (s *session) feed(stdin io.Reader) {
-	if stdin == nil {
+	switch {
+	case s.outlives:
+		return
+	case stdin == nil:
 		s.h.spawn(func() { _ = s.ch.CloseWrite() })
 		return
 	}
@@ -208,6 +212,9 @@ func (s *session) cancel(ctx context.Context, done <-chan struct{}) (Result, err
 		return Result{Code: -1}, &begunError{fmt.Errorf("the terminal was taken away: %w", context.Cause(ctx))}
 	}
 	s.h.spawn(func() {
+		if s.outlives {
+			_, _ = s.ch.Write([]byte(stopWord))
+		}
 		_, _ = s.ch.SendRequest("signal", false, ssh.Marshal(&struct{ Name string }{"TERM"}))
 	})
 	wait := time.NewTimer(termGrace)

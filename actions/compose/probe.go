@@ -132,13 +132,13 @@ func (p Probe) Clock(ctx context.Context) (time.Time, error) {
 }
 
 // Mutate runs a command that changes the host, its output line by line. When the connection breaks
-// while it runs nobody knows whether it took effect.
+// while it runs nobody knows whether it took effect; but it is not cut off in the middle: it goes on to its end.
 func Mutate(ctx context.Context, h remote.Host, cmd remote.Command, out func(stream, line string)) (remote.Result, error) {
 	stdout, stderr := &lines{emit: out, stream: "stdout"}, &lines{emit: out, stream: "stderr"}
 	if cmd.Stdout == nil {
 		cmd.Stdout = stdout
 	}
-	cmd.Stderr = stderr
+	cmd.Stderr, cmd.Outlives = stderr, cmd.Stdin == nil
 	res, err := h.Run(ctx, cmd)
 	stdout.flush()
 	stderr.flush()

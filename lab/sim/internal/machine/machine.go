@@ -18,6 +18,7 @@ import (
 	"github.com/nexgate-hq/nexops/lab/sim/internal/shellwords"
 	"github.com/nexgate-hq/nexops/lab/sim/internal/sshd"
 	"github.com/nexgate-hq/nexops/lab/sim/internal/world"
+	"github.com/nexgate-hq/nexops/remote"
 )
 
 const home = "/home/deploy"
@@ -105,7 +106,7 @@ func (m *Machine) Exec(ctx context.Context, e sshd.Exec) int {
 		_, _ = fmt.Fprintf(e.Stderr, "sh: 1: %v\n", err)
 		return 127
 	}
-	c := &call{m: m, dir: home, env: map[string]string{}, argv: cmd.Argv, stdin: e.Stdin, stdout: e.Stdout, stderr: e.Stderr, tty: e.TTY}
+	c := &call{m: m, dir: home, env: map[string]string{}, argv: remote.Outlived(cmd.Argv), stdin: e.Stdin, stdout: e.Stdout, stderr: e.Stderr, tty: e.TTY}
 	for k, v := range e.Env {
 		c.env[k] = v
 	}
