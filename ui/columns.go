@@ -30,7 +30,7 @@ const (
 type extents struct{ service, host, version, change int }
 
 func measure(snap *fleet.Snapshot) extents {
-	e := extents{service: 7, host: 4, version: 7, change: 10}
+	e := extents{service: 7, host: 4, version: 7, change: 11}
 	if snap == nil {
 		return e
 	}
@@ -226,14 +226,16 @@ func metricCell(name fleet.MetricName, drawn int) func(*fleet.Service, time.Time
 	}
 }
 
-// sparkFloor is what a full sparkline means at least: 5 % of requests, 10 lines a minute.
+// sparkFloor is what a full sparkline means at least: 5 % of requests, 10 lines a minute, 200 ms.
 func sparkFloor(u fleet.Unit) float64 {
 	switch u {
 	case fleet.UnitRatio:
 		return 0.05
 	case fleet.UnitPerMinute:
 		return 10
-	case fleet.UnitPerSecond, fleet.UnitSeconds, fleet.UnitCores, fleet.UnitBytes, fleet.UnitBool, fleet.UnitNone:
+	case fleet.UnitSeconds:
+		return 0.2
+	case fleet.UnitPerSecond, fleet.UnitCores, fleet.UnitBytes, fleet.UnitBool, fleet.UnitNone:
 	}
 	return 0
 }

@@ -95,7 +95,7 @@ func darkSwatch() swatch {
 	return swatch{selection: "#313244", match: "#f9e2af", onMatch: "#11111b", fg: [tokenCount]string{
 		tokText: "#cdd6f4", tokDim: "#9399b2", tokFaint: "#6c7086", tokTitle: "#cdd6f4", tokOK: "#a6e3a1", tokInfo: "#89b4fa",
 		tokWarn: "#f9c96a", tokCrit: "#f38ba8", tokAccent: "#89b4fa", tokKey: "#b4befe", tokBorder: "#45475a", tokFocus: "#89b4fa", tokChart: "#5a6a93",
-		tokInst0: "#94e2d5", tokInst1: "#f5c2e7", tokInst2: "#fab387", tokInst3: "#89dceb", tokInst4: "#cba6f7", tokInst5: "#b5d99c",
+		tokInst0: "#94e2d5", tokInst1: "#d5c4a1", tokInst2: "#fab387", tokInst3: "#89dceb", tokInst4: "#cba6f7", tokInst5: "#b5d99c",
 	}}
 }
 

@@ -192,6 +192,9 @@ func (m *Model) footer() line {
 	if m.modal() {
 		return nil // what stands in front says its own keys
 	}
+	if m.typing() {
+		return ln(bold(tokKey, " enter"), sp(tokDim, " keeps it  "), bold(tokKey, "esc"), sp(tokDim, " clears it")) // all else is text
+	}
 	tail := ln(sp(tokText, "  "))
 	for _, b := range []key.Binding{m.keys.Screen.Palette, m.keys.Screen.Help, m.keys.Screen.Quit} {
 		tail = append(tail, hint(b)...)
@@ -203,6 +206,11 @@ func (m *Model) footer() line {
 		}
 	}
 	return append(out, tail[1:]...)
+}
+
+// typing reports whether letters are text for one of the panes.
+func (m *Model) typing() bool {
+	return m.view.focus == paneList && m.list.typing || m.view.focus == paneDetail && !m.view.run && m.detail.typing()
 }
 
 func hint(b key.Binding) line {

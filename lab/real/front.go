@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Front is a second Compose project on a host: a real nginx, in front of a service that publishes no port itself. It is
@@ -107,6 +109,18 @@ func (l *Lab) PutFront(ctx context.Context, host string) (*Front, error) {
 	}
 	if err := l.frontCompose(ctx, f, "up", "-d", "--quiet-pull", "--wait"); err != nil {
 		return nil, err
+	}
+	// Each is well by itself; that nginx reaches what is behind it is only then known when it has.
+	client := &http.Client{Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	wctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	err = until(wctx, "the front to answer", 200*time.Millisecond, func(ctx context.Context) error {
+		_, err := httpGet(ctx, client, f.URL)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("front on %s: %w", host, err)
 	}
 	return f, nil
 }
