@@ -1,6 +1,10 @@
 package fleet
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Facts is the whole truth of one source at one moment. A source fills what it knows.
 type Facts struct {
@@ -61,6 +65,14 @@ func (s SourceStatus) Stale(now time.Time) bool {
 	age, ok := s.Age(now)
 	return !ok || (s.MaxAge > 0 && age > s.MaxAge)
 }
+
+// Follows reports whether a source is in trouble only because the host that it reads through cannot be seen.
+func (s SourceStatus) Follows(hosts []Host) bool {
+	return s.Guest != "" && slices.ContainsFunc(hosts, func(h Host) bool { return h.Name == s.Guest && !h.Up })
+}
+
+// Why is its error without its own name, for where that stands beside it.
+func (s SourceStatus) Why() string { return strings.TrimPrefix(s.Error, s.Kind+" "+s.Name+": ") }
 
 // Report is what the Collector keeps of one source: its status and its last whole facts.
 type Report struct {

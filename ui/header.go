@@ -2,8 +2,6 @@ package ui
 
 import (
 	"cmp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/nexgate-hq/nexops/fleet"
@@ -160,7 +158,7 @@ func sourceSegments(snap *fleet.Snapshot, now time.Time, told bool) []segment {
 		many := len(g.all) > 1
 		for _, s := range g.all {
 			switch {
-			case follows(snap, s):
+			case s.Follows(snap.Hosts):
 				// the host cannot be seen, which is said elsewhere
 			case troubled(s, now) && told && len(s.Hosts) == 1:
 				// the count of hosts and the line below say it
@@ -187,11 +185,6 @@ func sourceSegments(snap *fleet.Snapshot, now time.Time, told bool) []segment {
 // troubled reports whether a source fails, or what it said is too old.
 func troubled(s fleet.SourceStatus, now time.Time) bool {
 	return s.State == fleet.SourceFailing || s.State == fleet.SourceOK && s.Stale(now)
-}
-
-// follows reports whether a source is in trouble only because the host that it reads through cannot be seen.
-func follows(snap *fleet.Snapshot, s fleet.SourceStatus) bool {
-	return s.Guest != "" && slices.ContainsFunc(snap.Hosts, func(h fleet.Host) bool { return h.Name == s.Guest && !h.Up })
 }
 
 func sourceName(s fleet.SourceStatus, many bool) string {
@@ -264,7 +257,7 @@ func noticesOf(m *Model, now time.Time, rows int) []line {
 		many[s.Kind]++
 	}
 	for _, s := range m.snap.Sources {
-		if !troubled(s, now) || follows(m.snap, s) {
+		if !troubled(s, now) || s.Follows(m.snap.Hosts) {
 			continue
 		}
 		text := sourceNotice(s, many[s.Kind] > 1, now)
@@ -288,11 +281,6 @@ func noticeLines(text line, rows, w int) []line {
 	return out[:min(len(out), rows)]
 }
 
-// sourceError is why a source fails, without its name: that stands beside it.
-func sourceError(s fleet.SourceStatus) string {
-	return strings.TrimPrefix(s.Error, s.Kind+" "+s.Name+": ")
-}
-
 func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
 	name := s.Kind
 	if many {
@@ -308,7 +296,7 @@ func sourceNotice(s fleet.SourceStatus, many bool, now time.Time) line {
 		out = out.put(tokDim, ", nothing seen yet")
 	}
 	if s.Error != "" {
-		out = out.put(tokDim, ": ").put(tokText, sourceError(s))
+		out = out.put(tokDim, ": ").put(tokText, s.Why())
 	}
 	return out
 }

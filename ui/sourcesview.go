@@ -32,7 +32,7 @@ func (m *Model) sourceLines(w int, now time.Time) []line {
 		}
 		out = append(out, row.truncate(w))
 		if s.Error != "" {
-			out = append(out, hangingLine(plain("    "), ln(sp(tokText, sourceError(s))), w)...)
+			out = append(out, hangingLine(plain("    "), ln(sp(tokText, s.Why())), w)...)
 		}
 		for _, text := range s.Warnings {
 			out = append(out, hangingLine(ln(sp(tokWarn, "  ▲ ")), ln(sp(tokText, text)), w)...)

@@ -162,7 +162,7 @@ func (m *Model) emptyLines(now time.Time) []line {
 		case s.State == fleet.SourceConnecting:
 			row = row.put(tokInfo, "◌ connecting…")
 		case troubled(s, now):
-			row = row.put(tokCrit, "✖ ").put(tokText, sourceError(s))
+			row = row.put(tokCrit, "✖ ").put(tokText, s.Why())
 		default:
 			row = row.put(tokOK, "● ok ").put(tokDim, s.Detail)
 		}

@@ -107,6 +107,27 @@ func TestLabDeploy(t *testing.T) {
 	})
 }
 
+// A release that crashes is taken back: its ends are not held against the one that runs now.
+func TestLabEndsOfAReleaseThatWasTakenBack(t *testing.T) {
+	l, srcs := labSources(t)
+	s := srcs["prod-1"]
+	pokes := watch(t, s)
+	if err := l.Deploy(t.Context(), "notification", "prod", real.BadTag); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, s, pokes, "the crash loop", func(f fleet.Facts) bool { return len(service(f, "notification").Life.Exits) > 1 })
+	if err := l.Deploy(t.Context(), "notification", "prod", real.FirstTag); err != nil {
+		t.Fatal(err)
+	}
+	f := eventually(t, s, pokes, "the good release", func(f fleet.Facts) bool {
+		in := service(f, "notification")
+		return in.Release.Tag == real.FirstTag && in.State == fleet.StateRunning
+	})
+	if got := service(f, "notification").Life.Exits; len(got) != 0 {
+		t.Errorf("the good release has unexpected ends: %v", got)
+	}
+}
+
 // sshd dies with every connection, the engine is killed: errors that name the host, and a return by itself.
 func TestLabHostLost(t *testing.T) {
 	l, srcs := labSources(t)

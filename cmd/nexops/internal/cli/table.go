@@ -30,8 +30,8 @@ func mark(s fleet.Severity) string {
 // statusTable prints a snapshot for people: sources that fail first, a hold of the environment, then the rows.
 func statusTable(w io.Writer, snap *fleet.Snapshot) error {
 	for _, s := range snap.Sources {
-		if s.State != fleet.SourceOK || s.Stale(snap.At) {
-			if _, err := fmt.Fprintf(w, "! %s %s%s: %s\n", s.ID, s.State, sourceAge(s, snap.At), ui.Sanitize(s.Error)); err != nil {
+		if (s.State != fleet.SourceOK || s.Stale(snap.At)) && !s.Follows(snap.Hosts) {
+			if _, err := fmt.Fprintf(w, "! %s %s%s: %s\n", s.ID, s.State, sourceAge(s, snap.At), ui.Sanitize(s.Why())); err != nil {
 				return fmt.Errorf("print: %w", err)
 			}
 		}
