@@ -9,7 +9,7 @@ package remote
 //   - The standard input of the whole (3) is not its own: the word "stop" there, or SIGTERM, ends it with all it started. That nothing comes any more,
 //     because the connection is lost, does not.
 //
-// It is for any POSIX shell; 2.4 KiB of shell are no more than ten small processes.
+// It is for any POSIX shell, and costs some ten small processes.
 const outliving = `trap "" HUP TERM; p=; exec 3<&0 4>&1 5>&2 </dev/null; ` +
 	`command -v setsid >/dev/null 2>&1 || setsid() { "$@"; } ; ` +
 	`end() { kill -s TERM -- "-$p" 2>/dev/null || kill -TERM "$p" 2>/dev/null; } ; ` +

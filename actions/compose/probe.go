@@ -29,20 +29,36 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("%s: %s: %s", f.Host, short(f.Argv), f.said())
 }
 
-// said is the end of what the command said: there programs put the reason. Git may put more after it.
+// said is the end of what the command said on stderr: there programs put the reason. Git may put more after it. What there is on stdout alone is the
+// program's own output, and no reason: it is told as that, after the exit code.
 func (f *Failure) said() string {
-	for _, out := range [][]byte{f.Res.Stderr, f.Res.Stdout} {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	lines := strings.Split(strings.TrimSpace(string(f.Res.Stderr)), "\n")
+	if f.Argv[0] == "git" {
 		for _, l := range slices.Backward(lines) {
 			if strings.HasPrefix(l, "fatal: ") || strings.HasPrefix(l, "error: ") {
-				return remote.Clean(l)
+				return oneLine(l)
 			}
 		}
-		if last := remote.Clean(lines[len(lines)-1]); last != "" {
-			return last
-		}
 	}
-	return fmt.Sprintf("exit code %d", f.Res.Code)
+	if last := oneLine(lines[len(lines)-1]); last != "" {
+		return last
+	}
+	code := fmt.Sprintf("exit code %d", f.Res.Code)
+	lines = strings.Split(strings.TrimSpace(string(f.Res.Stdout)), "\n")
+	if last := oneLine(lines[len(lines)-1]); last != "" {
+		return fmt.Sprintf("%s, no word on stderr; the end of its output is %q", code, last)
+	}
+	return code
+}
+
+// oneLine is one line for people, which a program may have made as long as it liked.
+func oneLine(line string) string {
+	const most = 300
+	line = remote.Clean(line)
+	if r := []rune(line); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return line
 }
 
 // short is the program and what it was to do, without the many flags.

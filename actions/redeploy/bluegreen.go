@@ -157,7 +157,8 @@ func added(there []compose.Container, old []string) []compose.Container {
 	return slices.DeleteFunc(there, func(c compose.Container) bool { return slices.Contains(old, c.ID) })
 }
 
-// awaitNew waits until there are as many new containers as old ones, all of them of the wanted release and healthy. When that does not
+// awaitNew is no compose.Await, which waits for all containers of a service: here the old ones stay out of it, and what will never become well
+// ends it at once. It waits until there are as many new containers as old ones, all of them of the wanted release and healthy. When that does not
 // come true, or the run is cancelled meanwhile, the new ones are removed: the old ones never ceased to answer.
 func (e *execution) awaitNew(ctx context.Context, s *survey, argv, old []string, out func(stream, line string)) error {
 	wctx, cancel := context.WithTimeout(ctx, e.startTime())
@@ -167,6 +168,7 @@ func (e *execution) awaitNew(ctx context.Context, s *survey, argv, old []string,
 	err := e.poll(wctx, func() (bool, string, error) {
 		there, err := s.Probe.Containers(wctx, argv)
 		if err != nil {
+			since = time.Time{}            // what was meanwhile nobody saw
 			return false, err.Error(), nil // it is only a question: it may be put again
 		}
 		if missing := len(old) - (len(there) - len(added(slices.Clone(there), old))); missing > 0 {
@@ -207,6 +209,7 @@ func (e *execution) notReady(fresh []compose.Container, want int, since *time.Ti
 		case c.Health() == "unhealthy":
 			return c.Names + " is unhealthy", true
 		case c.State != "running" || c.Health() == "starting":
+			*since = time.Time{}
 			return fmt.Sprintf("%s is not healthy yet: %s", c.Names, c.Status), false
 		}
 		checked = checked && c.Health() != ""
@@ -224,14 +227,10 @@ func (e *execution) notReady(fresh []compose.Container, want int, since *time.Ti
 }
 
 func containerWords(list []compose.Container) string {
-	var words []string
-	for _, c := range list {
-		words = append(words, fmt.Sprintf("%s %.12s: %s", c.Names, c.ID, strings.ToLower(c.Status)))
-	}
-	if len(words) == 0 {
+	if len(list) == 0 {
 		return "no new container yet"
 	}
-	return strings.Join(words, "; ")
+	return compose.ContainerWords(list)
 }
 
 // notOurs says why what is there besides the old containers may be what somebody else has made meanwhile, and all that still

@@ -170,3 +170,33 @@ func TestYoungWorkers(t *testing.T) {
 		t.Errorf("%d young workers", n)
 	}
 }
+
+// A container that nothing checks has to run for a while without a break: what was seen before it was starting does not count.
+func TestARunWithABreakBeginsAnew(t *testing.T) {
+	s := newBlueGreen(t, "prod-1")
+	a := s.action().(*action) //nolint:forcetypeassert // New makes one
+	now := time.Now()
+	a.deps.Now = func() time.Time { return now }
+	tg, svc, err := findTarget(&a.cfg, s.Latest(), s.intent("").Targets)
+	must(s, err)
+	p, err := newPlanner(a, s.Latest(), svc, tg, s.intent(""))
+	must(s, err)
+	e := &execution{planner: p}
+	c := compose.Container{ID: "new", Names: "ai-2", Image: p.t.to.Ref(), State: "running", Status: "Up 1 second"}
+	var since time.Time
+	look := func(state string, after time.Duration) string {
+		now = now.Add(after)
+		c.State = state
+		why, hopeless := e.notReady([]compose.Container{c}, 1, &since)
+		if hopeless {
+			t.Errorf("%s is hopeless: %s", state, why)
+		}
+		return why
+	}
+	if look("running", 0) == "" || look("created", time.Second) == "" || look("running", settle) == "" {
+		t.Error("taken for well at once")
+	}
+	if why := look("running", settle); why != "" {
+		t.Errorf("not taken for well: %s", why)
+	}
+}
