@@ -107,6 +107,9 @@ func (m *Machine) Exec(ctx context.Context, e sshd.Exec) int {
 		return 127
 	}
 	c := &call{m: m, dir: home, env: map[string]string{}, argv: remote.Outlived(cmd.Argv), stdin: e.Stdin, stdout: e.Stdout, stderr: e.Stderr, tty: e.TTY}
+	if len(c.argv) < len(cmd.Argv) { // its input is not its own, and stays open
+		c.stdin = strings.NewReader("")
+	}
 	for k, v := range e.Env {
 		c.env[k] = v
 	}
