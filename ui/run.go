@@ -10,10 +10,6 @@ import (
 	tea "charm.land/bubbletea/v2"
 )
 
-// framesPerSecond caps how often the terminal is written to. The first frame waits for
-// one such tick, so it is not low; a tick without a change costs next to nothing.
-const framesPerSecond = 60
-
 // Run shows the screen until the person leaves or ctx ends. It returns after
 // everything that the screen started has ended.
 func Run(ctx context.Context, o Options) error {
@@ -37,7 +33,11 @@ func Run(ctx context.Context, o Options) error {
 
 // run is the program around the screen.
 func (m *Model) run(ctx context.Context, opts ...tea.ProgramOption) error {
-	_, err := tea.NewProgram(m, opts...).Run()
+	var program *tea.Program
+	var steps pace
+	program = tea.NewProgram(m, append(opts, tea.WithFilter(steps.filter(func() *tea.Program { return program })))...)
+	_, err := program.Run()
+	steps.end()
 	m.life.end()
 	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
 		return fmt.Errorf("screen: %w", err)
