@@ -129,7 +129,7 @@ func TestClosedPane(t *testing.T) {
 			_, nexops := estate(t, "bad-deploy")
 			cmd := nexops("--env", "prod")
 			term := ptytest.Start(t, cmd, 120, 40)
-			term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") })
+			term.WaitUntil(within, "ai on top, with what R does", aiOnTop)
 			term.Type("R")
 			term.WaitFor(within, "type ai@prod to run")
 			read()
@@ -167,7 +167,7 @@ func TestReadOnlyIsUnlockedForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	term := ptytest.Start(t, nexops("--config", path, "--env", "prod"), 120, 40)
-	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") })
+	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") && strings.Contains(s, "sources 9/9") })
 	term.WaitFor(within, "read-only")
 	term.Type("R")
 	term.WaitFor(within, "L on the screen unlocks it")

@@ -23,7 +23,7 @@ func TestShellAndBack(t *testing.T) {
 		term.Type("ai@prod", ptytest.Enter)
 		term.WaitFor(within, "exit or ctrl-d leaves it", "/ #")
 	}
-	term.WaitFor(within, "nexgate-backend", "file-thunder")
+	term.WaitFor(within, "nexgate-backend", "file-thunder", "hosts 2/2")
 	term.Type("/", "ai", ptytest.Enter)
 	openShell()
 	term.Type("echo hi", ptytest.Enter)

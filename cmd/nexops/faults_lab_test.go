@@ -131,7 +131,7 @@ func TestLabTwoPeoplePressRAtOnce(t *testing.T) {
 	for _, s := range screens {
 		s.WaitFor(within, "hosts 2/2", "notification", real.GoodTag)
 		s.Type("/", "ai", ptytest.Enter)
-		s.WaitFor(within, "desired     "+real.GoodTag)
+		s.WaitFor(within, "desired     "+real.GoodTag, "R redeploy")
 	}
 	for _, s := range screens {
 		s.Type("R")
@@ -222,7 +222,7 @@ func TestLabPastedConfirmation(t *testing.T) {
 	s := ptytest.Start(t, p.nexops(), 160, 48)
 	s.WaitFor(within, "hosts 2/2", "notification", real.GoodTag)
 	s.Type("/", "ai", ptytest.Enter)
-	s.WaitFor(within, "desired     "+real.GoodTag)
+	s.WaitFor(within, "desired     "+real.GoodTag, "R redeploy")
 	for _, paste := range []string{"\x1b[200~ai@prod\n\x1b[201~", "\x1b[200~ai@prod\r\n\x1b[201~", "ai@prod\r"} {
 		s.Type("R")
 		s.WaitFor(within, "type ai@prod to run", real.FirstTag)

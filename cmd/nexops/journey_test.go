@@ -57,7 +57,7 @@ func TestFindAndUndoTheBadDeploy(t *testing.T) {
 		return strings.Contains(firstRow(s), "ai") && strings.Contains(s, "errors")
 	})
 	term.Type(ptytest.Enter)
-	term.WaitFor(within, "likely", "0.4.2")
+	term.WaitFor(within, "likely", "0.4.2", "R redeploy 0.4.1")
 	term.Type("R")
 	term.WaitFor(within, "0.4.1", "type ai@prod to run")
 	read()
@@ -94,6 +94,11 @@ func firstRow(screen string) string {
 		}
 	}
 	return ""
+}
+
+// aiOnTop: the culprit is on top, and all is known that R needs. Before that, R says what it still waits for.
+func aiOnTop(screen string) bool {
+	return strings.Contains(firstRow(screen), "ai") && strings.Contains(screen, "R redeploy 0.4.1")
 }
 
 func TestOneHostDeadAtStart(t *testing.T) {
@@ -153,7 +158,7 @@ func TestSmallTerminal(t *testing.T) {
 func TestQuitInTheMiddleOfAnAction(t *testing.T) {
 	_, nexops := estate(t, "bad-deploy")
 	term := ptytest.Start(t, nexops("--env", "prod"), 120, 40)
-	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") })
+	term.WaitUntil(within, "ai on top, with what R does", aiOnTop)
 	term.Type("R")
 	term.WaitFor(within, "type ai@prod to run")
 	read()

@@ -56,7 +56,7 @@ func TestLabFindAndUndoTheBadDeploy(t *testing.T) {
 	t.Logf("on top, with the reason in figures and the deploy as the latest change, %.1f s after the deploy", time.Since(deployed).Seconds())
 
 	// A plan made before git was read again is made anew under the person's eyes; that is another test's matter.
-	term.WaitFor(within, "desired     0.1.1")
+	term.WaitFor(within, "desired     0.1.1", "R redeploy")
 	term.Type("R")
 	term.WaitFor(within, "type ai@prod to run", "0.1.0")
 	read()

@@ -16,7 +16,7 @@ func TestTheNextStartTells(t *testing.T) {
 	_, nexops := estate(t, "bad-deploy")
 	first := nexops("--env", "prod")
 	term := ptytest.Start(t, first, 120, 40)
-	term.WaitUntil(within, "ai on top", func(s string) bool { return strings.Contains(firstRow(s), "ai") })
+	term.WaitUntil(within, "ai on top, with what R does", aiOnTop)
 	term.Type("R")
 	term.WaitFor(within, "type ai@prod to run")
 	read()
