@@ -2,8 +2,10 @@ package fleet
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 )
 
@@ -46,7 +48,6 @@ func (k *Joiner) Join(seq uint64, now time.Time, given []Report) *Snapshot {
 	j := &joiner{in: in, reports: reports, resolver: newResolver(in), memory: &k.memory}
 	j.memory.begin(reports)
 	j.memory.hosts = joinHosts(in, reports, j.memory.hosts)
-	j.makeRoom()
 	for i := range reports {
 		places := j.memory.placesOf(&reports[i], j)
 		j.addInstances(&reports[i], places)
@@ -180,9 +181,9 @@ func (j *joiner) snapshot() *Snapshot {
 		if r.members.n == 0 && r.desiredBy == "" {
 			continue // only a metric or a change knows the name: no row of its own
 		}
-		j.finish(r)
 		list = append(list, r)
 	}
+	j.finishAll(list)
 	sortByAttention(list)
 	snap.Services = make([]Service, len(list))
 	for i, r := range list {
@@ -193,6 +194,36 @@ func (j *joiner) snapshot() *Snapshot {
 	}
 	snap.Changes = newestChanges(j.changes)
 	return snap
+}
+
+// What is worth a further goroutine, and how many there are at most.
+const (
+	rowsEach    = 250
+	mostWorkers = 4
+)
+
+// finishAll finishes the rows, those of a large estate several at a time: none looks at another.
+func (j *joiner) finishAll(list []*row) {
+	j.allSeen() // before there are several who ask
+	workers := max(1, min(runtime.GOMAXPROCS(0), mostWorkers, len(list)/rowsEach))
+	var working sync.WaitGroup
+	for w := range workers {
+		own := *j
+		own.scratch = scratch{}
+		own.makeRoom()
+		part := list[w*len(list)/workers : (w+1)*len(list)/workers]
+		work := func() {
+			for _, r := range part {
+				own.finish(r)
+			}
+		}
+		if w == workers-1 {
+			work()
+			break
+		}
+		working.Go(work)
+	}
+	working.Wait()
 }
 
 func (j *joiner) finish(r *row) {

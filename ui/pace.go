@@ -14,11 +14,11 @@ const framesPerSecond = 60
 // What a screen does that nobody touches: it shows what is new soon enough, and most of the time sleeps. At 60 ticks a
 // second the ticks alone were half of what it cost.
 const (
-	idleFrame = time.Second / 10
+	idleFrame = time.Second / 5
 	idleAfter = 2 * time.Second
 )
 
-// pace has the renderer look for something to write 60 times a second after a key, and ten times when there was none for a while.
+// pace has the renderer look for something to write 60 times a second after a key, and five times when there was none for a while.
 type pace struct {
 	ticker *time.Ticker // the renderer's; nil: it is left as it is
 	idle   *time.Timer

@@ -1,6 +1,8 @@
 package git
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"time"
 
@@ -48,35 +50,37 @@ func releases(versions []version, image string, limit int) []fleet.Release {
 	return out
 }
 
-// changes gives the newest deploys of one place, newest first.
+// changes gives the newest deploys of one place, newest first. Which those are is found out before any is put into words: there
+// may be a hundred times as many.
 func changes(p place, state *branchState, limit int, source fleet.SourceID) []fleet.Change {
-	var out []fleet.Change
+	type deploy struct {
+		file, service string
+		i             int // in the versions of the file
+		*version
+	}
+	var all []deploy
 	for file, versions := range state.Files {
 		service, ok := p.pattern.service(file)
 		if !ok {
 			continue
 		}
-		subject := fleet.Subject{Environment: p.environment, Service: service}
-		image := state.Images[file]
 		for i := range versions[:min(len(versions), limit, maxChanges)] {
-			var before version
-			if i+1 < len(versions) {
-				before = versions[i+1]
-			}
-			out = append(out, change(versions[i], before, image, subject, source))
+			all = append(all, deploy{file, service, i, &versions[i]})
 		}
 	}
-	sort.Slice(out, func(i, j int) bool {
-		a, b := out[i], out[j]
-		if !a.At.Equal(b.At) {
-			return a.At.After(b.At)
-		}
-		if a.Subject.Service != b.Subject.Service {
-			return a.Subject.Service < b.Subject.Service
-		}
-		return a.To.Commit < b.To.Commit
+	slices.SortFunc(all, func(a, b deploy) int {
+		return cmp.Or(cmp.Compare(b.At, a.At), cmp.Compare(a.service, b.service), cmp.Compare(a.Commit, b.Commit))
 	})
-	return out[:min(len(out), maxChanges)]
+	all = all[:min(len(all), maxChanges)]
+	var out []fleet.Change
+	for _, d := range all {
+		var before version
+		if versions := state.Files[d.file]; d.i+1 < len(versions) {
+			before = versions[d.i+1]
+		}
+		out = append(out, change(*d.version, before, state.Images[d.file], fleet.Subject{Environment: p.environment, Service: d.service}, source))
+	}
+	return out
 }
 
 func change(now, before version, image string, subject fleet.Subject, source fleet.SourceID) fleet.Change {

@@ -7,25 +7,29 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/nexgate-hq/nexops/remote"
 )
 
-// unchanged reports whether the remote's refs are those that the mirror was last seen to have. It is asked over the
-// connection that is open already: where nothing was pushed, which is nearly always, no process is started here. When
-// it cannot tell it says no, and a fetch says the rest.
-func (m *mirror) unchanged(ctx context.Context) bool {
-	if m.tunnel == nil || m.known == nil {
-		return false
+// glance asks the remote for the refs that a fetch would bring, where that costs little: over the connection that is open already, or in
+// a folder of this machine. Where nothing was pushed, which is nearly always, no fetch is started. nil: it cannot be told that
+// way, and a fetch says the rest.
+func (m *mirror) glance(ctx context.Context) map[string]string {
+	refs, err := map[string]string(nil), error(nil)
+	switch {
+	case m.tunnel != nil:
+		refs, err = m.tunnel.advertised(ctx)
+	case filepath.IsAbs(m.url):
+		refs, err = m.listRefs(ctx, call{args: []string{"-C", m.url}})
 	}
-	refs, err := m.tunnel.advertised(ctx)
-	if err != nil {
-		return false
+	if err != nil || refs == nil {
+		return nil
 	}
 	maps.DeleteFunc(refs, func(name, _ string) bool { return !m.wanted(name) })
-	return maps.Equal(refs, m.known)
+	return refs
 }
 
 // wanted reports whether a fetch brings the ref.

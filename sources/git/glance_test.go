@@ -40,3 +40,23 @@ func FuzzParseAdvertisement(f *testing.F) {
 	f.Add([]byte("ffff"))
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = parseAdvertisement(b) })
 }
+
+// TestRefsThatMovedOnAreReadAgain: between the glance and the fetch somebody took back what the glance saw.
+func TestRefsThatMovedOnAreReadAgain(t *testing.T) {
+	r := newRepo(t)
+	r.tag("ai", "1")
+	s := newSource(t, r.dir, options{})
+	observe(t, s)
+	s.mirror.known, s.mirror.assumed = map[string]string{"refs/heads/master": "1111111111111111111111111111111111111111"}, true
+	if _, err := s.read(t.Context()); err == nil {
+		t.Fatal("a commit that nobody has was read")
+	}
+	if !s.mirror.doubt() || s.mirror.doubt() {
+		t.Fatal("what was assumed is not forgotten, once")
+	}
+	facts, err := s.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "again", history(facts, "prod", "ai"), "1")
+}

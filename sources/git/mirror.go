@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,6 +30,8 @@ type mirror struct {
 	absent []string
 	remote []string          // the remote's branches at that time
 	known  map[string]string // the refs of the mirror as last read; nil when they may be others
+	// assumed: known is what the remote said right before the fetch. It may have moved on in between.
+	assumed bool
 }
 
 func digest(s string) string {
@@ -50,12 +53,14 @@ func (m *mirror) update(ctx context.Context) (note string, err error) {
 	if !m.exists() {
 		return "", m.clone(ctx)
 	}
-	if m.unchanged(ctx) {
+	seen := m.glance(ctx)
+	if seen != nil && m.known != nil && maps.Equal(seen, m.known) {
 		return "", nil
 	}
 	m.known = nil
 	err = m.fetch(ctx, m.repo())
 	if err == nil {
+		m.known, m.assumed = seen, seen != nil
 		return "", nil
 	}
 	var failure *commandError
@@ -77,7 +82,7 @@ func (m *mirror) rebuild(ctx context.Context, why error) (note string, err error
 }
 
 func (m *mirror) clone(ctx context.Context) error {
-	m.known = nil
+	m.known, m.assumed = nil, false
 	fresh, old := filepath.Join(m.folder, "repo.new"), filepath.Join(m.folder, "repo.old")
 	for _, dir := range []string{fresh, old} {
 		if err := os.RemoveAll(dir); err != nil {
@@ -258,28 +263,40 @@ func (m *mirror) healthy(ctx context.Context) bool {
 	return true
 }
 
+// doubt forgets refs that were only assumed; it reports whether they were.
+func (m *mirror) doubt() bool {
+	was := m.assumed
+	if was {
+		m.known, m.assumed = nil, false
+	}
+	return was
+}
+
 // refs gives every ref of the mirror with its object.
 func (m *mirror) refs(ctx context.Context) (map[string]string, error) {
 	if m.known != nil {
 		return m.known, nil
 	}
-	refs := map[string]string{}
-	err := m.git.run(ctx, call{
-		repo: m.repo(),
-		args: []string{"for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"},
-		read: func(r io.Reader) error {
-			lines := bufio.NewScanner(r)
-			for lines.Scan() {
-				if sha, name, ok := strings.Cut(lines.Text(), " "); ok {
-					refs[name] = sha
-				}
-			}
-			return lines.Err() //nolint:wrapcheck // run wraps it
-		},
-	})
+	refs, err := m.listRefs(ctx, call{repo: m.repo()})
 	if err != nil {
 		return nil, fmt.Errorf("read refs: %w", err)
 	}
-	m.known = refs
+	m.known, m.assumed = refs, false
 	return refs, nil
+}
+
+// listRefs gives the branches and tags of a repository on this machine.
+func (m *mirror) listRefs(ctx context.Context, c call) (map[string]string, error) {
+	refs := map[string]string{}
+	c.args = append(c.args, "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+	c.read = func(r io.Reader) error {
+		lines := bufio.NewScanner(r)
+		for lines.Scan() {
+			if sha, name, ok := strings.Cut(lines.Text(), " "); ok {
+				refs[name] = sha
+			}
+		}
+		return lines.Err() //nolint:wrapcheck // run wraps it
+	}
+	return refs, m.git.run(ctx, c)
 }

@@ -81,6 +81,9 @@ func (s *source) observe(ctx context.Context) (fleet.Facts, error) {
 	s.hasClone.Store(true)
 	facts, err := s.read(ctx)
 	var failure *commandError
+	if errors.As(err, &failure) && ctx.Err() == nil && s.mirror.doubt() {
+		facts, err = s.read(ctx)
+	}
 	if errors.As(err, &failure) && ctx.Err() == nil {
 		// What was just fetched cannot be read: the copy is damaged.
 		if word, err = s.mirror.rebuild(ctx, failure); err != nil {
