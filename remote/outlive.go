@@ -7,7 +7,8 @@ package remote
 //   - It has a session of its own, and a hangup is ignored.
 //   - Its exit code comes over a pipe of its own (7), and is that of the whole.
 //   - The standard input of the whole (3) is not its own: the word "stop" there, or SIGTERM, ends it with all it started. That nothing comes any more,
-//     because the connection is lost, does not.
+//     because the connection is lost, does not. Who reads it is ended by SIGKILL: one that has just been started loses SIGTERM, and would stay, with
+//     the streams, for ever.
 //
 // It is for any POSIX shell, and costs some ten small processes.
 const outliving = `trap "" HUP TERM; p=; exec 3<&0 4>&1 5>&2 </dev/null; ` +
@@ -22,7 +23,7 @@ const outliving = `trap "" HUP TERM; p=; exec 3<&0 4>&1 5>&2 </dev/null; ` +
 	`while read -r word; do case "$word" in stop) end;; esac; done <&3 >/dev/null 2>&1 6>&- 7>&- & r=$!; ` +
 	`wait "$p"; c=$?; ` +
 	`while kill -0 "$p" 2>/dev/null; do wait "$p"; c=$?; done; ` +
-	`kill "$r" 2>/dev/null; ` +
+	`kill -KILL "$r" 2>/dev/null; ` +
 	`echo "$c" >&7; ` +
 	`} 2>&6 | drain >&4 2>/dev/null; ` +
 	`} 6>&1 | drain >&5 2>/dev/null; ` +

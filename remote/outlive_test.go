@@ -75,6 +75,27 @@ func TestOutlivingIsTheCommand(t *testing.T) {
 	})
 }
 
+// TestOutlivingEndsAtOnce: a command that ends before all of what stands around it has begun holds nothing up. Nobody may be left
+// who keeps its streams open: then its end would never be told.
+func TestOutlivingEndsAtOnce(t *testing.T) {
+	eachShell(t, func(t *testing.T, command func(argv ...string) *exec.Cmd) {
+		for range 150 {
+			cmd := command("true")
+			cmd.WaitDelay = 10 * time.Second // counted from its end
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			in, err := cmd.StdinPipe() // stays open
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Run(); err != nil {
+				t.Fatalf("%v: %q", err, out.String())
+			}
+			_ = in.Close()
+		}
+	})
+}
+
 // talker says something every moment, and then leaves a mark.
 func talker(mark string) []string {
 	return []string{"sh", "-c", `i=0; while [ $i -lt 20 ]; do echo line $i; echo line $i >&2; sleep 0.02; i=$((i+1)); done; echo done >"$0"`, mark}
