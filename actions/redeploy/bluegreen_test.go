@@ -33,6 +33,7 @@ func TestContractBlueGreen(t *testing.T) {
 
 func TestBlueGreenSteps(t *testing.T) {
 	s := newBlueGreen(t, "prod-1")
+	s.hosts[0].bothTake = true
 	p := s.plan("")
 	want := "look at tag file, copy tag file, write tag, switch tag file, look at compose file, start beside, wait until healthy, else remove, " +
 		"test nginx, reload nginx, restart if that fails, look at workers of nginx, stop old, " +
@@ -49,10 +50,17 @@ func TestBlueGreenSteps(t *testing.T) {
 		t.Errorf("runs %+v beside %+v", h.instance, h.beside)
 	}
 	var stops [][]string
+	looks := 0
 	for _, c := range h.Calls() {
-		if slices.Contains(c, "stop") {
+		switch {
+		case slices.Contains(c, "stop"):
 			stops = append(stops, c)
+		case slices.Contains(c, "top") && len(stops) == 0:
+			looks++
 		}
+	}
+	if looks != 2 {
+		t.Errorf("looked %d times at the workers before the old one was stopped: the workers from before the reload still took requests", looks)
 	}
 	if len(stops) != 1 || !slices.Equal(stops[0], []string{"docker", "stop", "-t", "30", "prod-1-0"}) {
 		t.Errorf("stopped %v", stops)
@@ -164,10 +172,10 @@ func TestBrokenProxyIsSeenBefore(t *testing.T) {
 	}
 }
 
-func TestYoungWorkers(t *testing.T) {
+func TestWorkersOf(t *testing.T) {
 	table := "PID ELAPSED COMMAND\n1 900 nginx: master process nginx\n7 900 nginx: worker process\n8 1 nginx: worker process\n9 1 nginx: worker process is shutting down\n10 x nginx: worker process\n"
-	if n := youngWorkers(table, 3*time.Second); n != 1 {
-		t.Errorf("%d young workers", n)
+	if young, old := workersOf(table, 3*time.Second); young != 1 || old != 1 {
+		t.Errorf("%d young workers, %d old ones", young, old)
 	}
 }
 

@@ -181,7 +181,8 @@ func (e *execution) loadProxy(px *proxy) []actions.Step {
 	})}
 }
 
-// awaitWorkers waits until nginx has workers that are younger than the reload: that the signal was sent says nothing.
+// awaitWorkers waits until nginx has workers that are younger than the reload, and none that is older takes requests any more: that the
+// signal was sent says nothing, and for a tenth of a second both take them, the older ones with the addresses from before.
 func (e *execution) awaitWorkers(ctx context.Context, px *proxy, cmd remote.Command, told time.Time, out func(stream, line string)) error {
 	const patience = 15 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -191,18 +192,20 @@ func (e *execution) awaitWorkers(ctx context.Context, px *proxy, cmd remote.Comm
 		if err != nil {
 			return false, err.Error(), nil
 		}
-		young := youngWorkers(string(got), e.a.deps.Now().Sub(told)+time.Second)
-		if young == 0 {
+		switch young, old := workersOf(string(got), e.a.deps.Now().Sub(told)+time.Second); {
+		case young == 0:
 			return false, fmt.Sprintf("%s: nginx still has no worker from after the reload: look at its log", px.Place.Host), nil
+		case old > 0:
+			return false, fmt.Sprintf("%s: %d workers of nginx from before the reload still take requests: look at its log", px.Place.Host, old), nil
+		default:
+			out("stdout", fmt.Sprintf("%d new workers", young))
+			return true, "", nil
 		}
-		out("stdout", fmt.Sprintf("%d new workers", young))
-		return true, "", nil
 	})
 }
 
-// youngWorkers counts nginx's workers that are not older than age, in what docker top lists.
-func youngWorkers(table string, age time.Duration) int {
-	n := 0
+// workersOf counts nginx's workers that take requests, in what docker top lists: those that are not older than age, and those that are.
+func workersOf(table string, age time.Duration) (young, old int) {
 	for _, line := range strings.Split(table, "\n") {
 		f := strings.Fields(line)
 		const columns = 4 // pid, seconds, and the first words of "nginx: worker process"
@@ -210,11 +213,15 @@ func youngWorkers(table string, age time.Duration) int {
 			continue
 		}
 		seconds, err := strconv.Atoi(f[1])
-		if err == nil && time.Duration(seconds)*time.Second <= age {
-			n++
+		switch {
+		case err != nil:
+		case time.Duration(seconds)*time.Second <= age:
+			young++
+		default:
+			old++
 		}
 	}
-	return n
+	return young, old
 }
 
 // poll asks again and again until it is so, or until the time is over: then what was in the way last is the error.

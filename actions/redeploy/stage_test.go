@@ -74,8 +74,10 @@ type engineHost struct {
 	beside  []fleet.Instance // started beside the instance
 	health  fleet.Health     // of those
 	workers string           // what docker top says
-	badConf bool             // nginx -t fails
-	noLoad  bool             // nginx -s reload fails
+	// bothTake: after a reload the workers from before it are seen taking requests once.
+	bothTake bool
+	badConf  bool // nginx -t fails
+	noLoad   bool // nginx -s reload fails
 }
 
 func digestOf(tag string) string {
@@ -331,7 +333,9 @@ func (h *engineHost) containers(argv []string) (remote.Result, error) {
 		h.beside = nil
 		return remote.Result{Stdout: []byte(argv[len(argv)-1] + "\n")}, nil
 	case "top":
-		return remote.Result{Stdout: []byte("PID ELAPSED COMMAND\n1 900 nginx: master process nginx\n" + h.workers)}, nil
+		now := h.workers
+		h.workers = strings.Replace(now, "7 900 nginx: worker process\n", "7 900 nginx: worker process is shutting down\n", 1)
+		return remote.Result{Stdout: []byte("PID ELAPSED COMMAND\n1 900 nginx: master process nginx\n" + now)}, nil
 	}
 	return exit(125, "docker: unknown command")
 }
@@ -367,6 +371,9 @@ func (h *engineHost) proxied(argv []string) (remote.Result, error) {
 		return exit(1, "nginx: [error] invalid PID number")
 	case slices.Contains(argv, "reload"):
 		h.workers = "8 0 nginx: worker process\n7 900 nginx: worker process is shutting down\n"
+		if h.bothTake {
+			h.workers = "8 0 nginx: worker process\n7 900 nginx: worker process\n"
+		}
 	}
 	return remote.Result{}, nil
 }
