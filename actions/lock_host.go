@@ -40,33 +40,42 @@ func NewHostLocker(cfg LockConfig, host func(name string) (remote.Host, error), 
 	return &HostLocker{cfg: cfg, host: host, log: log}
 }
 
-// Lock takes the folders of all services on all hosts, all or none, and keeps them alive.
-func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
-	held := &hostHeld{lost: make(chan error, 1), log: l.log}
+// locks are all those of a request, in one order for everybody.
+func (l *HostLocker) locks(req LockRequest) ([]keptLock, error) {
+	expiry := time.Duration(l.cfg.Expiry)
+	mine := func(key fleet.ServiceKey) owner {
+		return owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
+	}
+	var out []keptLock
 	for _, name := range req.Hosts {
 		h, err := l.host(name)
 		if err != nil {
-			return nil, l.giveBack(ctx, held, fmt.Errorf("lock on %s: %w", name, err))
+			return nil, fmt.Errorf("lock on %s: %w", name, err)
 		}
 		for _, key := range sortedKeys(req.Services) {
-			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry)}
-			f.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
-			f.over = overOf(req.TakeOver, name, key)
-			if err := f.take(ctx); err != nil {
-				return nil, l.giveBack(ctx, held, err)
-			}
-			held.locks = append(held.locks, f)
+			out = append(out, &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: expiry, me: mine(key), over: overOf(req.TakeOver, name, key)})
 		}
 	}
 	for _, at := range req.Places {
 		for _, key := range sortedKeys(req.Services) {
-			p := &placeLock{at: at, key: key, expiry: time.Duration(l.cfg.Expiry), over: overOf(req.TakeOver, at.String(), key)}
-			p.me = owner{V: 1, Owner: req.Owner, Reason: req.Reason, Plan: req.Plan, Environment: key.Environment, Service: key.Name}
-			if err := p.take(ctx); err != nil {
-				return nil, l.giveBack(ctx, held, err)
-			}
-			held.locks = append(held.locks, p)
+			out = append(out, &placeLock{at: at, key: key, expiry: expiry, me: mine(key), over: overOf(req.TakeOver, at.String(), key)})
 		}
+	}
+	return out, nil
+}
+
+// Lock takes the locks of all services everywhere, all or none, and keeps them alive.
+func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
+	held := &hostHeld{lost: make(chan error, 1), log: l.log}
+	all, err := l.locks(req)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range all {
+		if err := k.take(ctx); err != nil {
+			return nil, l.giveBack(ctx, held, err)
+		}
+		held.locks = append(held.locks, k)
 	}
 	hctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	held.stop = stop
@@ -76,32 +85,18 @@ func (l *HostLocker) Lock(ctx context.Context, req LockRequest) (Held, error) {
 
 // Look gives the locks that are now on what a request would lock, whoever holds them. It changes nothing.
 func (l *HostLocker) Look(ctx context.Context, req LockRequest) ([]*LockedError, error) {
-	var out []*LockedError
-	for _, name := range req.Hosts {
-		h, err := l.host(name)
-		if err != nil {
-			return nil, fmt.Errorf("lock on %s: %w", name, err)
-		}
-		for _, key := range sortedKeys(req.Services) {
-			f := &lockFolder{host: h, key: key, dir: l.cfg.Dir, expiry: time.Duration(l.cfg.Expiry)}
-			found, err := f.look(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if found != nil {
-				out = append(out, found)
-			}
-		}
+	all, err := l.locks(req)
+	if err != nil {
+		return nil, err
 	}
-	for _, at := range req.Places {
-		for _, key := range sortedKeys(req.Services) {
-			found, err := (&placeLock{at: at, key: key}).look(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if found != nil {
-				out = append(out, found)
-			}
+	var out []*LockedError
+	for _, k := range all {
+		found, err := k.look(ctx)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the place
+		}
+		if found != nil {
+			out = append(out, found)
 		}
 	}
 	return out, nil
@@ -123,9 +118,11 @@ func (l *HostLocker) giveBack(ctx context.Context, held *hostHeld, err error) er
 	return errors.Join(err, held.Release(rctx))
 }
 
-// keptLock is one lock that is ours, on a host or in a place.
+// keptLock is one lock, on a host or in a place.
 type keptLock interface {
 	where() string
+	take(ctx context.Context) error
+	look(ctx context.Context) (*LockedError, error) // nil when there is none
 	renew(ctx context.Context) error
 	release(ctx context.Context) error
 }
@@ -285,8 +282,13 @@ const (
 )
 
 func (f *lockFolder) found(o owner, now time.Time) *LockedError {
+	return o.found(f.key, f.where(), now)
+}
+
+// found is what is said of a lock that is there, by the clock of where it is.
+func (o owner) found(key fleet.ServiceKey, where string, now time.Time) *LockedError {
 	return &LockedError{
-		Service: f.key, Host: f.host.Name(), Owner: oneLine(o.Owner), Reason: oneLine(o.Reason), Plan: plain(o.Plan),
+		Service: key, Host: where, Owner: oneLine(o.Owner), Reason: oneLine(o.Reason), Plan: plain(o.Plan),
 		Since: o.Since, Until: o.Until, Now: now,
 	}
 }

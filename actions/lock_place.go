@@ -68,12 +68,7 @@ func (p *placeLock) look(ctx context.Context) (*LockedError, error) {
 	return p.found(&s), nil
 }
 
-func (p *placeLock) found(s *standing) *LockedError {
-	return &LockedError{
-		Service: p.key, Host: p.at.String(), Owner: oneLine(s.Owner), Reason: oneLine(s.Reason), Plan: plain(s.Plan),
-		Since: s.Since, Until: s.Until, Now: s.now,
-	}
-}
+func (p *placeLock) found(s *standing) *LockedError { return s.owner.found(p.key, p.where(), s.now) }
 
 // take writes the lock where none is, or in the place of the one that was confirmed to be taken over.
 func (p *placeLock) take(ctx context.Context) error {

@@ -209,8 +209,7 @@ func (j *joiner) finishAll(list []*row) {
 	var working sync.WaitGroup
 	for w := range workers {
 		own := *j
-		own.scratch = scratch{}
-		own.makeRoom()
+		own.scratch, own.room = scratch{}, room{}
 		part := list[w*len(list)/workers : (w+1)*len(list)/workers]
 		work := func() {
 			for _, r := range part {

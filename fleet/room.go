@@ -14,27 +14,20 @@ type room struct {
 	changeRoom  carver[Change]
 }
 
-// carver cuts small slices from large ones.
-type carver[T any] struct {
-	left  []T
-	chunk int // how many are made at a time when there are none left
-}
+// carver cuts small slices from larger ones.
+type carver[T any] struct{ left []T }
+
+// piece bounds what slices are cut from: it stays as long as one of them is kept.
+const piece = 64
 
 func (c *carver[T]) take(n int) []T {
 	if n == 0 {
 		return []T{}
 	}
 	if n > len(c.left) {
-		c.left = make([]T, max(n, c.chunk))
+		c.left = make([]T, max(n, piece))
 	}
 	out := c.left[:n:n]
 	c.left = c.left[n:]
 	return out
-}
-
-// largestPiece bounds a piece that slices are cut from: it stays as long as one of them is kept.
-const largestPiece = 64
-
-func (j *joiner) makeRoom() {
-	j.releaseRoom.chunk, j.changeRoom.chunk = largestPiece, largestPiece
 }

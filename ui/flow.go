@@ -76,7 +76,7 @@ func (m *Model) begin(a actions.Action, in actions.Intent) tea.Cmd {
 	if m.o.Runner == nil || m.snap == nil {
 		return m.toast(tokWarn, "nothing can be done from this console yet")
 	}
-	f.action, f.intent, f.dialog, f.spin = a, in, dialog{}, 0
+	f.action, f.intent, f.picker, f.dialog, f.spin = a, in, picker{}, dialog{}, 0
 	f.stage = flowPlanning
 	return m.replan()
 }
@@ -114,6 +114,10 @@ func (m *Model) planned(msg plannedMsg) tea.Cmd {
 	f.stop()
 	if msg.err != nil {
 		again := f.stage == flowConfirm
+		if !again && f.picker.typed() { // what was typed is not lost: it can be mended
+			f.stage, f.picker.note = flowChoosing, msg.err.Error()
+			return nil
+		}
 		f.stage = flowIdle
 		text := f.intent.Action + ": " + msg.err.Error()
 		if again {

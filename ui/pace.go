@@ -20,34 +20,33 @@ const (
 
 // pace has the renderer look for something to write 60 times a second after a key, and five times when there was none for a while.
 type pace struct {
-	ticker *time.Ticker // the renderer's; nil: it is left as it is
-	idle   *time.Timer
+	program *tea.Program
+	ticker  *time.Ticker // the renderer's; nil: it is left as it is
+	idle    *time.Timer
 }
 
 // attach finds the renderer's ticker, which the library makes when its program runs and lets nobody set. Where it is
 // not found, in another version of the library, the screen works the same and costs more.
-func (p *pace) attach(program *tea.Program) {
-	if f := reflect.ValueOf(program).Elem().FieldByName("ticker"); f.IsValid() && f.Type() == reflect.TypeFor[*time.Ticker]() {
+func (p *pace) attach() {
+	if f := reflect.ValueOf(p.program).Elem().FieldByName("ticker"); f.IsValid() && f.Type() == reflect.TypeFor[*time.Ticker]() {
 		p.ticker = (*time.Ticker)(f.UnsafePointer())
 	}
 }
 
 // filter sees every message before the screen does, on the loop that started the renderer.
-func (p *pace) filter(program func() *tea.Program) func(tea.Model, tea.Msg) tea.Msg {
-	return func(_ tea.Model, msg tea.Msg) tea.Msg {
-		if p.ticker == nil {
-			p.attach(program())
-		}
-		switch msg.(type) {
-		case tea.KeyMsg, tea.MouseMsg, tea.PasteMsg, tea.WindowSizeMsg:
-			p.wake()
-		default:
-		}
-		return msg
+func (p *pace) filter(_ tea.Model, msg tea.Msg) tea.Msg {
+	switch msg.(type) {
+	case tea.KeyMsg, tea.MouseMsg, tea.PasteMsg, tea.WindowSizeMsg:
+		p.wake()
+	default:
 	}
+	return msg
 }
 
 func (p *pace) wake() {
+	if p.ticker == nil {
+		p.attach()
+	}
 	if p.ticker == nil {
 		return
 	}

@@ -114,6 +114,12 @@ func (p *picker) value() string {
 	return ""
 }
 
+// typed reports whether what is chosen is text of the person's own.
+func (p *picker) typed() bool {
+	text := strings.TrimSpace(p.in.value())
+	return p.choices.Free != "" && text != "" && p.value() == text
+}
+
 // View is the line of typing, the headings and what fits of the rows.
 func (p *picker) View(w, h int) []line {
 	ask := ln(sp(tokDim, "filter "))
@@ -121,11 +127,9 @@ func (p *picker) View(w, h int) []line {
 		ask = ln(bold(tokKey, "> "))
 	}
 	out := append(p.help(w), append(ask, p.in.view()...))
-	if p.note != "" {
-		out = append(out, ln(sp(tokWarn, "▲ "+p.note)).truncate(w))
-	}
+	out = append(out, p.noted(w)...)
 	widths := p.widths()
-	if len(p.choices.Columns) > 0 {
+	if len(p.choices.Columns) > 0 && (len(p.shown) > 0 || p.choices.Free == "") {
 		out = append(out, p.cells(p.choices.Columns, widths, tokDim, "  ").truncate(w))
 	}
 	room := max(h-len(out), 1)
@@ -163,6 +167,14 @@ func (p *picker) help(w int) []line {
 		return nil
 	}
 	return hangingLine(nil, ln(sp(tokDim, "choose, or type "+p.choices.Free)), w)
+}
+
+// noted is why what was chosen is not taken.
+func (p *picker) noted(w int) []line {
+	if p.note == "" {
+		return nil
+	}
+	return hangingLine(ln(sp(tokWarn, "▲ ")), ln(sp(tokWarn, p.note)), w)
 }
 
 func (p *picker) cells(cells []string, widths []int, tok token, mark string) line {
@@ -263,13 +275,17 @@ func (m *Model) pickValue(value string) tea.Cmd {
 	in := f.intent
 	in.Args = args
 	f.stage = flowIdle
-	return m.begin(f.action, in)
+	asked := f.picker
+	cmd := m.begin(f.action, in)
+	f.picker = asked // until the plan is there
+	return cmd
 }
 
 func (m *Model) pickerOverlay(frame []line) {
 	p := &m.flow.picker
 	w := min(110, m.w-2)
-	h := len(p.choices.Rows) + 4 + len(p.help(min(w, m.w)-4)) // the border, what is typed, and a note
+	inner := min(w, m.w) - 4
+	h := len(p.choices.Rows) + 3 + len(p.help(inner)) + max(1, len(p.noted(inner))) // the border, what is typed, and a note
 	if len(p.choices.Columns) > 0 {
 		h++
 	}

@@ -111,6 +111,28 @@ func TestPickerTakesWhatIsTyped(t *testing.T) {
 }
 
 // However long it takes to say what may be typed, what is typed can be read.
+// TestWhatWasTypedIsNotLost: a plan that cannot be made of what was typed says why, and leaves it there to be mended.
+func TestWhatWasTypedIsNotLost(t *testing.T) {
+	choices := sampleChoices()
+	choices.Free = "a tag"
+	m := picking(t, 120, 40, choices)
+	keys(m, "n", "o", "n", "e", "enter")
+	send(m, plannedMsg{m.flow.seq, nil, errors.New("there is no such release: write a tag")})
+	if m.flow.stage != flowChoosing || !strings.Contains(screen(t, m), "none") || !strings.Contains(screen(t, m), "there is no such release: write a tag") {
+		t.Fatalf("stage %d\n%s", m.flow.stage, screen(t, m))
+	}
+	keys(m, "x", "enter")
+	if m.flow.stage != flowPlanning || m.flow.intent.Args["to"] != "nonex" {
+		t.Fatalf("stage %d, args %v", m.flow.stage, m.flow.intent.Args)
+	}
+	keys(m, "esc")
+	keys(m, "R")
+	send(m, choicesMsg{m.flow.seq, choices, nil})
+	if m.flow.picker.in.value() != "" {
+		t.Error("the next one begins with it")
+	}
+}
+
 func TestWhatIsTypedIntoThePickerIsSeen(t *testing.T) {
 	c := actions.Choices{
 		Title: "hold prod for how long?", Arg: "for", Rows: []actions.Choice{{Value: "30m", Cells: []string{"30m"}}},

@@ -33,11 +33,10 @@ func Run(ctx context.Context, o Options) error {
 
 // run is the program around the screen.
 func (m *Model) run(ctx context.Context, opts ...tea.ProgramOption) error {
-	var program *tea.Program
-	var steps pace
-	program = tea.NewProgram(m, append(opts, tea.WithFilter(steps.filter(func() *tea.Program { return program })))...)
-	_, err := program.Run()
-	steps.end()
+	var p pace
+	p.program = tea.NewProgram(m, append(opts, tea.WithFilter(p.filter))...)
+	_, err := p.program.Run()
+	p.end()
 	m.life.end()
 	if err != nil && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
 		return fmt.Errorf("screen: %w", err)

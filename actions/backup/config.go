@@ -5,7 +5,6 @@ package backup
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"path"
 	"regexp"
@@ -273,7 +272,7 @@ func (v *Vault) validate() []error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil:
 		errs = append(errs, errors.New(`vault.url: must be Vault's address: "https://vault.example.org:8200"`))
-	case u.Scheme == "http" && !loopback(u.Hostname()) && !v.PlainHTTP:
+	case u.Scheme == "http" && !remote.Loopback(u.Hostname()) && !v.PlainHTTP:
 		errs = append(errs, fmt.Errorf("vault.url: the token would go to %s in clear, and whoever reads it on the way can do what it can: use https, "+
 			"or an address of 127.0.0.1 with via; plain_http = true allows it all the same", remote.Clean(u.Host)))
 	}
@@ -281,12 +280,6 @@ func (v *Vault) validate() []error {
 		errs = append(errs, errors.New("vault.token: missing: say where the token is"))
 	}
 	return errs
-}
-
-// loopback reports whether an address is that of the machine that asks.
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (f *Files) validate() []error {

@@ -25,24 +25,7 @@ func TestLabTwoMachinesCopyOneBucket(t *testing.T) {
 	}
 	second, _ := e.runner("jonas@desk") // with a locker of its own, and no folder that the two share
 	defer func() { _ = second.Close() }()
-	tried := false
-	end := e.execute(mine, func(ev actions.Event) {
-		if ev.Kind != actions.EventLocked || tried {
-			return
-		}
-		tried = true
-		ch, err := second.Run(t.Context(), theirs, actions.Confirmation{Yes: true})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		var last actions.Event
-		for last = range ch { //nolint:revive // the last one counts
-		}
-		if why := strings.Join(last.Reasons, " "); last.Outcome != actions.OutcomeFailed || !strings.Contains(why, "ana@laptop") || !strings.Contains(why, "s3 backups/prod") {
-			t.Errorf("the second ended %s: %v", last.Outcome, last.Reasons)
-		}
-	})
+	tried, end := e.atOnce(mine, theirs, second, "ana@laptop", "s3 backups/prod")
 	if !tried || end.Outcome != actions.OutcomeGood {
 		t.Errorf("the first ended %s: %v", end.Outcome, end.Reasons)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/nexgate-hq/nexops/remote"
 )
 
 // Change is one commit to be made on a parent. Either one file gets another content, or paths become as they are in another commit.
@@ -18,7 +20,7 @@ type Change struct {
 	Paths   []string // git pathspecs; then File, Mode and Content are not looked at
 	As      string   // the commit that Paths are taken from
 	Message string
-	Author  string
+	Who     string // for whom it is made: "ana@laptop"
 	At      time.Time
 }
 
@@ -50,11 +52,24 @@ func (r *Repo) Commit(ctx context.Context, c Change) (string, error) {
 	}
 	at := fmt.Sprintf("%d +0000", c.At.Unix())
 	env := []string{
-		"GIT_AUTHOR_NAME=" + c.Author, "GIT_AUTHOR_EMAIL=nexops@localhost", "GIT_AUTHOR_DATE=" + at,
+		"GIT_AUTHOR_NAME=" + strings.TrimSpace("nexops "+remote.Clean(c.Who)), "GIT_AUTHOR_EMAIL=nexops@localhost", "GIT_AUTHOR_DATE=" + at,
 		"GIT_COMMITTER_NAME=nexops", "GIT_COMMITTER_EMAIL=nexops@localhost", "GIT_COMMITTER_DATE=" + at,
 	}
 	commit, err := r.git(ctx, []byte(c.Message), env, "commit-tree", strings.TrimSpace(tree), "-p", c.Parent)
 	return strings.TrimSpace(commit), err
+}
+
+// CommitTag makes the commit that has another tag and digest under a key of the file, whose content now is given. words are
+// the commit and the line that it changes, for people.
+func (r *Repo) CommitTag(ctx context.Context, c Change, key, tag, digest string) (commit, words string, err error) {
+	was := c.Content
+	if c.Content, err = SetTag(was, key, tag, digest); err != nil {
+		return "", "", err
+	}
+	if commit, err = r.Commit(ctx, c); err != nil {
+		return "", "", err
+	}
+	return commit, fmt.Sprintf("%.7s on top of %.7s: %s, %s becomes %s", commit, c.Parent, c.File, ChangedLine(was, key), ChangedLine(c.Content, key)), nil
 }
 
 // fileEntry is what the index has to say of the file.

@@ -36,29 +36,19 @@ func (f *Failure) said() string {
 	if f.Argv[0] == "git" {
 		for _, l := range slices.Backward(lines) {
 			if strings.HasPrefix(l, "fatal: ") || strings.HasPrefix(l, "error: ") {
-				return oneLine(l)
+				return remote.Clean(l)
 			}
 		}
 	}
-	if last := oneLine(lines[len(lines)-1]); last != "" {
+	if last := remote.Clean(lines[len(lines)-1]); last != "" {
 		return last
 	}
 	code := fmt.Sprintf("exit code %d", f.Res.Code)
 	lines = strings.Split(strings.TrimSpace(string(f.Res.Stdout)), "\n")
-	if last := oneLine(lines[len(lines)-1]); last != "" {
+	if last := remote.Clean(lines[len(lines)-1]); last != "" {
 		return fmt.Sprintf("%s, no word on stderr; the end of its output is %q", code, last)
 	}
 	return code
-}
-
-// oneLine is one line for people, which a program may have made as long as it liked.
-func oneLine(line string) string {
-	const most = 300
-	line = remote.Clean(line)
-	if r := []rune(line); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return line
 }
 
 // short is the program and what it was to do, without the many flags.

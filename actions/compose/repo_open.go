@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,8 +79,7 @@ func (r *Repo) make(ctx context.Context) error {
 	return nil
 }
 
-// sshCommand makes git use the user, key and known_hosts of a host. What the
-// URL says of user and port wins, as it does for the ssh program.
+// sshCommand makes git use the user, key and known_hosts of a host.
 func (o RepoOptions) sshCommand() (string, error) {
 	if o.Via == "" {
 		return "", nil
@@ -91,49 +88,9 @@ func (o RepoOptions) sshCommand() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("git_via: %w", err)
 	}
-	via, ok := h.(remote.OpenSSH)
+	command, ok := remote.GitSSH(h, o.URL)
 	if !ok {
 		return "", fmt.Errorf("git_via: %s is not reached over ssh: leave git_via out", o.Via)
 	}
-	user, host, port := sshTarget(o.URL)
-	argv := []string{"ssh"}
-	args := via.OpenSSHArgs()
-	for i := 0; i < len(args); i++ {
-		drop := (args[i] == "-l" && user != "") || (args[i] == "-p" && (port != "" || host != hostOf(h.Address())))
-		if i+1 < len(args) && slices.Contains([]string{"-l", "-p", "-i", "-o", "-J", "-F"}, args[i]) {
-			if !drop {
-				argv = append(argv, args[i], args[i+1])
-			}
-			i++
-			continue
-		}
-		argv = append(argv, args[i])
-	}
-	return remote.Quote(argv), nil
-}
-
-// sshTarget reads "ssh://git@host:22/x" and "git@host:x".
-func sshTarget(raw string) (user, host, port string) {
-	if u, err := url.Parse(raw); err == nil && u.Host != "" {
-		return u.User.Username(), u.Hostname(), u.Port()
-	}
-	before, _, ok := strings.Cut(raw, ":")
-	if !ok || strings.Contains(before, "/") {
-		return "", "", ""
-	}
-	if u, h, ok := strings.Cut(before, "@"); ok {
-		return u, h, ""
-	}
-	return "", before, ""
-}
-
-// hostOf is the host of "user@host:port".
-func hostOf(address string) string {
-	if _, after, ok := strings.Cut(address, "@"); ok {
-		address = after
-	}
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return address
+	return command, nil
 }

@@ -54,7 +54,7 @@ func bump(t *testing.T, r *Repo, base, tag, who string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := r.Commit(t.Context(), Change{Parent: base, File: "tag.env", Mode: mode, Content: []byte("AI_TAG=" + tag + "\n"), Message: "ai: " + tag, Author: who, At: time.Unix(1_700_000_000, 0)})
+	c, err := r.Commit(t.Context(), Change{Parent: base, File: "tag.env", Mode: mode, Content: []byte("AI_TAG=" + tag + "\n"), Message: "ai: " + tag, Who: who, At: time.Unix(1_700_000_000, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestThePushIsTheCompareAndSwap(t *testing.T) {
 		t.Fatalf("nobody has won: %v", errs)
 	}
 	for i, err := range errs {
-		if i != won && !strings.Contains(err.Error(), "by console-"+string(rune('a'+won))+": ai: 0.4.") {
+		if i != won && !strings.Contains(err.Error(), "by nexops console-"+string(rune('a'+won))+": ai: 0.4.") {
 			t.Errorf("the loser does not say who won: %v", err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestAPushThatSomebodyHasBuiltOn(t *testing.T) {
 	if err := r.Push(t.Context(), second, first, func(_, l string) { said = append(said, l) }); err != nil {
 		t.Errorf("it is said not to be there: %v", err)
 	}
-	if all := strings.Join(said, "\n"); !strings.Contains(all, "others on top of it") || !strings.Contains(all, "by ben") {
+	if all := strings.Join(said, "\n"); !strings.Contains(all, "others on top of it") || !strings.Contains(all, "by nexops ben") {
 		t.Errorf("said %s", all)
 	}
 	if at := run(url, "rev-parse", "refs/heads/master"); at != third {

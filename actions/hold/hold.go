@@ -165,7 +165,8 @@ func (a *action) read(snap *fleet.Snapshot, intent actions.Intent) (wish, error)
 	}
 	d, err := time.ParseDuration(long)
 	if err != nil || d < time.Minute || d > time.Duration(a.cfg.Max) {
-		return w, fmt.Errorf(`%q is no time from 1m to %s, nor %q or %q`, remote.Clean(long), fleet.Ago(time.Duration(a.cfg.Max)), wordOpen, wordRelease)
+		return w, fmt.Errorf(`%q is no time from 1m to %s, nor %q or %q: write "2h why", or "SERVICE: 2h why" for one service alone`,
+			remote.Clean(long), fleet.Ago(time.Duration(a.cfg.Max)), wordOpen, wordRelease)
 	}
 	w.time = d
 	return w, nil

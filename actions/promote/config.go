@@ -98,16 +98,11 @@ func (g *GitHub) validate() []error {
 	}
 	for key, text := range map[string]string{"api": g.API, "web": g.Web} {
 		u, err := url.Parse(text)
-		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !loopback(u) {
+		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && !(u.Scheme == "http" && remote.Loopback(u.Hostname())) {
 			errs = append(errs, fmt.Errorf("github.%s: %q is not allowed: an https address without a password", key, text))
 		}
 	}
 	return errs
-}
-
-// loopback reports whether an address is this machine's: a token may go there in clear.
-func loopback(u *url.URL) bool {
-	return u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost" || u.Hostname() == "::1")
 }
 
 // home gives where tags are kept: what the estate's tag home says, with what this table says in its place.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nexgate-hq/nexops/actions"
@@ -188,18 +187,15 @@ func (p *planner) makeCommit(ctx context.Context) error {
 	if p.was == p.to.Tag && (digest == "" || digest == p.to.Digest) {
 		return errThere
 	}
-	next, err := compose.SetTag(content, key, p.to.Tag, p.to.Digest)
-	if err == nil {
-		p.commit, err = p.repo.Commit(ctx, compose.Change{
-			Parent: p.head, File: file, Mode: mode, Content: next, Message: p.message(),
-			Author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), At: p.made,
-		})
-	}
+	commit, words, err := p.repo.CommitTag(ctx, compose.Change{
+		Parent: p.head, File: file, Mode: mode, Content: content, Message: p.message(), Who: p.intent.Who, At: p.made,
+	}, key, p.to.Tag, p.to.Digest)
 	if err != nil {
 		p.check(actions.CheckFail, name, "%v", err)
 		return nil
 	}
-	p.check(actions.CheckOK, name, "%.7s on top of %.7s: %s, %s becomes %s", p.commit, p.head, file, compose.ChangedLine(content, key), compose.ChangedLine(next, key))
+	p.commit = commit
+	p.check(actions.CheckOK, name, "%s", words)
 	return p.aim(ctx)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/compose"
@@ -103,18 +102,15 @@ func (p *planner) revertCommit(ctx context.Context, commit string) {
 		p.check(actions.CheckFail, name, "git wants %s now, not %s any more: somebody has moved the tag since, and taking it back would undo that too", at.tag[0], at.tag[1])
 		return
 	}
-	next, err := compose.SetTag(content, key, p.to.Tag, p.to.Digest)
-	if err == nil {
-		p.commit, err = p.repo.Commit(ctx, compose.Change{
-			Parent: p.head, File: file, Mode: mode, Content: next, Message: p.revertMessage(commit),
-			Author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), At: p.made,
-		})
-	}
+	made, words, err := p.repo.CommitTag(ctx, compose.Change{
+		Parent: p.head, File: file, Mode: mode, Content: content, Message: p.revertMessage(commit), Who: p.intent.Who, At: p.made,
+	}, key, p.to.Tag, p.to.Digest)
 	if err != nil {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	p.check(actions.CheckOK, name, "%.7s on top of %.7s: %s, %s becomes %s", p.commit, p.head, file, compose.ChangedLine(content, key), compose.ChangedLine(next, key))
+	p.commit = made
+	p.check(actions.CheckOK, name, "%s", words)
 	p.target, p.base = p.repo, p.head
 	p.pullable(ctx)
 }

@@ -238,18 +238,15 @@ func (p *planner) prepareCommit(ctx context.Context) {
 		p.check(actions.CheckFail, name, "%s on %s has %s, the screen says %s: it has just moved, look again", file, p.repo.Branch, compose.ChangedLine(content, key), orElse(desired, "nothing"))
 		return
 	}
-	next, err := compose.SetTag(content, key, p.t.to.Tag, p.t.to.Digest)
-	if err == nil {
-		p.commit, err = p.repo.Commit(ctx, compose.Change{
-			Parent: p.base, File: file, Mode: mode, Content: next, Message: p.message(tag),
-			Author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)), At: p.made,
-		})
-	}
+	commit, words, err := p.repo.CommitTag(ctx, compose.Change{
+		Parent: p.base, File: file, Mode: mode, Content: content, Message: p.message(tag), Who: p.intent.Who, At: p.made,
+	}, key, p.t.to.Tag, p.t.to.Digest)
 	if err != nil {
 		p.check(actions.CheckFail, name, "%v", err)
 		return
 	}
-	p.check(actions.CheckOK, name, "%s on top of %.7s: %s, %s becomes %s", shortCommit(p.commit), p.base, file, compose.ChangedLine(content, key), compose.ChangedLine(next, key))
+	p.commit = commit
+	p.check(actions.CheckOK, name, "%s", words)
 }
 
 func (p *planner) message(was string) string {

@@ -264,7 +264,12 @@ func (w *labWorld) intent() actions.Intent {
 
 func (w *labWorld) plan(a actions.Action) *actions.Plan {
 	w.t.Helper()
-	p, err := a.Plan(w.t.Context(), w.Latest(), w.intent())
+	return w.planOf(a, w.intent())
+}
+
+func (w *labWorld) planOf(a actions.Action, in actions.Intent) *actions.Plan {
+	w.t.Helper()
+	p, err := a.Plan(w.t.Context(), w.Latest(), in)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/nexgate-hq/nexops/actions"
 	"github.com/nexgate-hq/nexops/actions/compose"
 	"github.com/nexgate-hq/nexops/fleet"
-	"github.com/nexgate-hq/nexops/remote"
 )
 
 // configuredAs is what the subject of a commit that brings an earlier configuration back says before the commit it takes it from.
@@ -59,7 +58,7 @@ func (p *planner) commitConfig(ctx context.Context) {
 	const name = "configuration commit"
 	c := p.surveys[0].conf
 	commit, err := p.repo.Commit(ctx, compose.Change{
-		Parent: p.base, Paths: c.paths, As: c.to.id, At: p.made, Author: strings.TrimSpace("nexops " + remote.Clean(p.intent.Who)),
+		Parent: p.base, Paths: c.paths, As: c.to.id, At: p.made, Who: p.intent.Who,
 		Message: p.signed(fmt.Sprintf("%s%s%.12s (was %.12s)", p.t.Key.Name, configuredAs, c.to.id, c.from.id)),
 	})
 	switch {

@@ -40,17 +40,7 @@ func TestLabReloadByGit(t *testing.T) {
 	cfg.Services = map[string]Override{"nginx": {Strategy: StrategyReload, Fronts: []string{"web"}, ConfigPaths: []string{"nginx"}}}
 	plan := func(to string) *actions.Plan {
 		t.Helper()
-		in := w.intent()
-		in.Targets[0].Service.Name = "nginx"
-		in.Args = map[string]string{ArgTo: to}
-		p, err := w.action(cfg, w.pool.Host).Plan(t.Context(), w.Latest(), in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if ok, reason := p.Runnable(); !ok {
-			t.Fatalf("the plan cannot be run: %s", reason)
-		}
-		return p
+		return w.planTo(cfg, "nginx", to)
 	}
 	is := func(release, subject string) {
 		t.Helper()

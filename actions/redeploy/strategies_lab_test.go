@@ -45,19 +45,19 @@ func (w *labWorld) frontConfig(strategy string) Config {
 	return cfg
 }
 
-// go1 plans and runs a redeploy to a tag.
-func (w *labWorld) goTo(cfg Config, tag string) (texts string, end actions.Event) {
+// planTo plans a redeploy of a service to a release; "" is the previous one.
+func (w *labWorld) planTo(cfg Config, service, to string) *actions.Plan {
 	w.t.Helper()
 	in := w.intent()
-	in.Args = map[string]string{ArgTo: tag}
-	p, err := w.action(cfg, w.pool.Host).Plan(w.t.Context(), w.Latest(), in)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if ok, reason := p.Runnable(); !ok {
-		w.t.Fatalf("the plan cannot be run: %s", reason)
-	}
-	return w.run(p)
+	in.Targets[0].Service.Name = service
+	in.Args = map[string]string{ArgTo: to}
+	return w.planOf(w.action(cfg, w.pool.Host), in)
+}
+
+// goTo plans and runs a redeploy of the world's service to a tag.
+func (w *labWorld) goTo(cfg Config, tag string) (texts string, end actions.Event) {
+	w.t.Helper()
+	return w.run(w.planTo(cfg, w.service, tag))
 }
 
 // TestLabBlueGreenUnderLoad: forth and back again, and nobody notices.
@@ -122,16 +122,7 @@ func TestLabReloadUnderLoad(t *testing.T) {
 	cfg.Services["nginx"] = Override{Strategy: StrategyReload, Fronts: []string{"web"}, ConfigPaths: []string{"nginx"}}
 	to := ""
 	for _, want := range []string{"one", "two"} {
-		in := w.intent()
-		in.Targets[0].Service.Name = "nginx"
-		in.Args = map[string]string{ArgTo: to}
-		p, err := w.action(cfg, w.pool.Host).Plan(t.Context(), w.Latest(), in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if ok, reason := p.Runnable(); !ok {
-			t.Fatalf("the plan cannot be run: %s", reason)
-		}
+		p := w.planTo(cfg, "nginx", to)
 		texts, end := w.run(p)
 		if end.Outcome != actions.OutcomeGood {
 			t.Fatalf("to %s: ended %s %v\n%s", want, end.Outcome, end.Reasons, texts)

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -77,7 +78,7 @@ func (o *project) has(service string) bool {
 // another host and git says nothing new about that.
 func (p *planner) fresh(ctx context.Context, c *checkout, list []project, files map[string][]string, into map[string][]*spot) {
 	for _, one := range list {
-		for _, name := range sortedNames(one.declared) {
+		for _, name := range slices.Sorted(maps.Keys(one.declared)) {
 			d := one.declared[name]
 			if p.runs(one.place, name) {
 				continue
@@ -213,14 +214,5 @@ func (p *planner) needed(names []string, spots map[string][]*spot) []string {
 	for _, name := range names {
 		add(name, 0)
 	}
-	return out
-}
-
-func sortedNames(m map[string]compose.Declared) []string {
-	out := make([]string, 0, len(m))
-	for name := range m {
-		out = append(out, name)
-	}
-	slices.Sort(out)
 	return out
 }

@@ -164,6 +164,9 @@ func (l *Lab) resetHost(ctx context.Context, h hostPlan) error {
 	if err := l.removeFront(ctx, h.name); err != nil {
 		return err
 	}
+	if err := l.removeStrangers(ctx, h); err != nil {
+		return err
+	}
 	worn, err := l.worn(ctx, h.name)
 	if err != nil {
 		return err
@@ -181,6 +184,17 @@ func (l *Lab) resetHost(ctx context.Context, h hostPlan) error {
 			// Just started: a fresh container has nothing to fix, WaitWhole sees to the rest.
 			continue
 		}
+	}
+	return nil
+}
+
+// removeStrangers takes away the containers of other Compose projects than the estate's: a test that was killed has left them, and
+// the host would never be whole.
+func (l *Lab) removeStrangers(ctx context.Context, h hostPlan) error {
+	const list = `docker ps -a --format '{{.Label "com.docker.compose.project"}} {{.ID}}'`
+	script := list + ` | awk '$1 != "nexgate-` + h.env + `" && NF == 2 {print $2}' | xargs -r docker rm -f`
+	if _, err := l.SSH(ctx, h.name, "sh", "-c", script); err != nil {
+		return fmt.Errorf("remove what is not the estate's on %s: %w", h.name, err)
 	}
 	return nil
 }

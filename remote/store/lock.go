@@ -13,22 +13,17 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Locks is what a place of ours can keep locks in: each of its writes is taken only by who knows what is there.
-type Locks interface {
-	String() string
-	ReadLock(ctx context.Context, name string, limit int64) (body []byte, version string, now time.Time, err error)
-	WriteLock(ctx context.Context, name string, body []byte, version string) (ok bool, err error)
-	RemoveLock(ctx context.Context, name string) error
-}
+// Locks are those that a bucket keeps itself: each of its writes is taken only by who knows what is there.
+type Locks struct{ *bucket }
 
-// LocksOf gives where the locks of a place are. A bucket keeps them itself; a folder, and a bucket whose store says
-// lock = "local", does not: a host has a folder of its own for them.
+// LocksOf gives the locks that a place keeps. A folder, and a bucket whose store says lock = "local", keeps none: a
+// host has a folder of its own for them.
 func LocksOf(p Place) (Locks, bool) {
 	b, ok := p.(*bucket)
 	if !ok || b.cfg.Lock == LockLocal {
-		return nil, false
+		return Locks{}, false
 	}
-	return b, true
+	return Locks{b}, true
 }
 
 // LockLocal is the word for a bucket whose server cannot keep locks.
@@ -40,7 +35,7 @@ const lockFolder = ".nexops-locks/"
 func (b *bucket) lockKey(name string) string { return b.key(lockFolder + name + ".json") }
 
 // ReadLock reads a lock and the server's clock.
-func (b *bucket) ReadLock(ctx context.Context, name string, limit int64) ([]byte, string, time.Time, error) {
+func (b Locks) ReadLock(ctx context.Context, name string, limit int64) ([]byte, string, time.Time, error) {
 	c, err := b.open(ctx)
 	if err != nil {
 		return nil, "", time.Time{}, err
@@ -67,7 +62,7 @@ func (b *bucket) ReadLock(ctx context.Context, name string, limit int64) ([]byte
 }
 
 // WriteLock writes a lock where nothing is, or over the very version that is there.
-func (b *bucket) WriteLock(ctx context.Context, name string, body []byte, version string) (bool, error) {
+func (b Locks) WriteLock(ctx context.Context, name string, body []byte, version string) (bool, error) {
 	c, err := b.open(ctx)
 	if err != nil {
 		return false, err
@@ -95,7 +90,7 @@ func (b *bucket) WriteLock(ctx context.Context, name string, body []byte, versio
 }
 
 // RemoveLock removes a lock.
-func (b *bucket) RemoveLock(ctx context.Context, name string) error {
+func (b Locks) RemoveLock(ctx context.Context, name string) error {
 	c, err := b.open(ctx)
 	if err != nil {
 		return err
