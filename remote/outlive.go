@@ -5,7 +5,8 @@ package remote
 //
 //   - What it says goes through two pipes whose readers (drain) pass it on for as long as somebody listens, and then throw it away.
 //   - It has a session of its own, and a hangup is ignored.
-//   - Its exit code comes over a pipe of its own (7), and is that of the whole.
+//   - Its exit code comes over a pipe of its own (7), and is that of the whole. 143 (128 + SIGTERM) may be what "wait" says of its own interruption:
+//     then it is asked again. That the process is gone says nothing: dash collects the ended after every command.
 //   - The standard input of the whole (3) is not its own: the word "stop" there, or SIGTERM, ends it with all it started. That nothing comes any more,
 //     because the connection is lost, does not. Who reads it is ended by SIGKILL: one that has just been started loses SIGTERM, and would stay, with
 //     the streams, for ever.
@@ -22,7 +23,7 @@ const outliving = `trap "" HUP TERM; p=; exec 3<&0 4>&1 5>&2 </dev/null; ` +
 	`setsid "$@" 3<&- 4>&- 5>&- 6>&- 7>&- & p=$!; ` +
 	`while read -r word; do case "$word" in stop) end;; esac; done <&3 >/dev/null 2>&1 6>&- 7>&- & r=$!; ` +
 	`wait "$p"; c=$?; ` +
-	`while kill -0 "$p" 2>/dev/null; do wait "$p"; c=$?; done; ` +
+	`while [ "$c" = 143 ]; do wait "$p"; d=$?; [ "$d" = 127 ] && break; c=$d; kill -0 "$p" 2>/dev/null || break; done; ` +
 	`kill -KILL "$r" 2>/dev/null; ` +
 	`echo "$c" >&7; ` +
 	`} 2>&6 | drain >&4 2>/dev/null; ` +

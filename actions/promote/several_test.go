@@ -161,13 +161,14 @@ func TestWhatIsNotTakenBack(t *testing.T) {
 	if why := try(in); !strings.Contains(why, "git wants 0.4.4 now, not 0.4.3 any more") {
 		t.Errorf("moved since: %q", why)
 	}
-	for commit, want := range map[string]string{
-		strings.Repeat("0", 40): "there is nothing to take back", "-x": "is no commit",
-		s.git("--git-dir="+s.remote, "rev-parse", "master~2"): "tag.env at",
+	for _, tt := range []struct{ commit, want string }{
+		{"-x", "is no commit"},
+		{strings.Repeat("0", 40), "there is nothing to take back"},
+		{s.git("--git-dir="+s.remote, "rev-parse", "master~2"), "tag.env at"},
 	} {
-		in.Args = map[string]string{ArgRevert: commit}
-		if why := try(in); !strings.Contains(why, want) {
-			t.Errorf("%s: %q", commit, why)
+		in.Args = map[string]string{ArgRevert: tt.commit}
+		if why := try(in); !strings.Contains(why, tt.want) {
+			t.Errorf("%s: %q", tt.commit, why)
 		}
 	}
 	s.cfg.Way = WayPullRequest
