@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -128,10 +129,9 @@ func TestHungEngine(t *testing.T) {
 func TestBrokenConnectionIsTriedOnceMore(t *testing.T) {
 	f := newFake(t)
 	fill(f, 2)
-	hangUps := 1
+	var asked atomic.Int64
 	f.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
-		if strings.HasSuffix(r.URL.Path, "/info") && hangUps > 0 {
-			hangUps--
+		if strings.HasSuffix(r.URL.Path, "/info") && asked.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		return false
