@@ -46,6 +46,7 @@ func environ(base []string, sshCommand string) []string {
 		"GIT_ALLOW_PROTOCOL=file:ssh:https:git",
 		"GIT_NO_REPLACE_OBJECTS=1",
 		"GIT_OPTIONAL_LOCKS=0",
+		"GIT_FLUSH=0", // else git writes, and wakes who reads, once for every commit
 	)
 	if sshCommand != "" {
 		env = append(env, "GIT_SSH_COMMAND="+sshCommand, "GIT_SSH_VARIANT=ssh")

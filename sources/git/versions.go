@@ -88,7 +88,7 @@ func (p program) since(ctx context.Context, repo string, old *branchState, head 
 			return edits, composed, true, err
 		}
 	}
-	edits, composed, err = p.walk(ctx, repo, head, patterns, limit)
+	edits, composed, err = p.walkAll(ctx, repo, head, patterns, limit)
 	return edits, composed, false, err
 }
 

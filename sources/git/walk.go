@@ -193,7 +193,7 @@ func (p program) blobs(ctx context.Context, repo string, limit int, objects []ob
 		names.WriteString(o.name)
 		names.WriteByte('\n')
 	}
-	return p.run(ctx, call{repo: repo, args: []string{"cat-file", "--batch"}, stdin: names.Bytes(), read: func(r io.Reader) error {
+	return p.run(ctx, call{repo: repo, args: []string{"cat-file", "--batch", "--buffer"}, stdin: names.Bytes(), read: func(r io.Reader) error {
 		in := bufio.NewReaderSize(r, 64<<10)
 		for _, o := range objects {
 			if err := readObject(in, limit, o); err != nil {
