@@ -41,14 +41,14 @@ func orNothing(s string) string {
 
 // RunningBasis is the most common basis: what the instances of a service on one host run.
 // pick chooses among the service's instances; nil takes all but one-off containers.
-func RunningBasis(key fleet.ServiceKey, host string, pick func(fleet.Instance) bool, snap *fleet.Snapshot) Basis {
+func RunningBasis(key fleet.ServiceKey, host string, pick func(*fleet.Instance) bool, snap *fleet.Snapshot) Basis {
 	now := func(snap *fleet.Snapshot) string { return RunningOn(snap, key, host, pick) }
 	return Basis{What: fmt.Sprintf("%s on %s runs", key.Name, host), Value: now(snap), Now: now}
 }
 
 // RunningOn says in one line what a service runs on a host: "0.4.2 1f2e3d4c5b6a",
 // one part for each distinct release. "" when it has no instance there.
-func RunningOn(snap *fleet.Snapshot, key fleet.ServiceKey, host string, pick func(fleet.Instance) bool) string {
+func RunningOn(snap *fleet.Snapshot, key fleet.ServiceKey, host string, pick func(*fleet.Instance) bool) string {
 	svc, ok := snap.Find(key)
 	if !ok {
 		return ""

@@ -42,7 +42,7 @@ func (w *world) Latest() *fleet.Snapshot {
 		Sources: []fleet.SourceStatus{{ID: "docker/prod-1", Hosts: []string{"prod-1"}, State: fleet.SourceOK, LastSuccess: now}},
 		Services: []fleet.Service{{
 			Key: aiProd, Hosts: []string{"prod-1"}, Seen: now, Stale: w.stale,
-			Instances: []fleet.Instance{{Host: "prod-1", Name: "ai-1", State: w.state, Release: fleet.Release{Image: "img", Tag: w.tag}}},
+			Instances: []*fleet.Instance{{Host: "prod-1", Name: "ai-1", State: w.state, Release: fleet.Release{Image: "img", Tag: w.tag}}},
 		}},
 	}
 }

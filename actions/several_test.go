@@ -46,7 +46,7 @@ func (w *trio) Latest() *fleet.Snapshot {
 	for name, tag := range w.tags {
 		snap.Services = append(snap.Services, fleet.Service{
 			Key: key(name), Hosts: []string{"prod-1"}, Seen: now,
-			Instances: []fleet.Instance{{Host: "prod-1", Name: name, Release: fleet.Release{Image: "img", Tag: tag}, State: fleet.StateRunning}},
+			Instances: []*fleet.Instance{{Host: "prod-1", Name: name, Release: fleet.Release{Image: "img", Tag: tag}, State: fleet.StateRunning}},
 		})
 	}
 	return snap

@@ -4,6 +4,8 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -75,6 +77,38 @@ type Metric struct {
 	Note   string  // "no traffic", "no data"
 	Series Series
 	Source SourceID
+	stale  bool // some series of it, of companions too, is past its source's bound
+}
+
+// Metrics are those of a service, each name once.
+type Metrics []Metric
+
+// MetricsOf makes them of a map, in the order of their names.
+func MetricsOf(byName map[MetricName]Metric) Metrics {
+	out := make(Metrics, 0, len(byName))
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		m := byName[name]
+		m.Name = name
+		out = append(out, m)
+	}
+	return out
+}
+
+// Get gives the metric of that name.
+func (m Metrics) Get(name MetricName) (Metric, bool) {
+	if found := m.named(name); found != nil {
+		return *found, true
+	}
+	return Metric{}, false
+}
+
+func (m Metrics) named(name MetricName) *Metric {
+	for i := range m {
+		if m[i].Name == name {
+			return &m[i]
+		}
+	}
+	return nil
 }
 
 // Suspect is the likely cause of a service's trouble, with its evidence.
@@ -96,14 +130,14 @@ type Releases struct {
 // Service is one joined row.
 type Service struct {
 	Key       ServiceKey
-	Hosts     []string // sorted
-	Instances []Instance
+	Hosts     []string    // sorted
+	Instances []*Instance // as they were reported, or copies: nobody may change them
 	Releases  Releases
 	Health    Health
 	Severity  Severity
 	Reasons   []Reason // worst first
 	Suspect   *Suspect
-	Metrics   map[MetricName]Metric
+	Metrics   Metrics
 	Changes   []Change // newest first
 	Claims
 	Seen  time.Time // age of the oldest fact the row stands on (its hosts' docker facts)

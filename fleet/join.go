@@ -229,7 +229,7 @@ func (j *joiner) finish(r *row) {
 	svc := &r.svc
 	same := j.settleInstances(r)
 	sameReleases, sameMetrics := j.settleReleases(r, same), j.settleMetrics(r, same)
-	j.main, j.metrics = r.kept.main, r.kept.metrics
+	j.main = r.kept.main
 	svc.Health = worstHealth(svc.Instances)
 	if len(svc.Instances) == 0 && !j.allSeen() {
 		svc.Health = HealthUnknown // it may run where nobody can look
@@ -264,13 +264,13 @@ func healthRank(h Health) int {
 	}
 }
 
-func worstHealth(list []Instance) Health {
+func worstHealth(list []*Instance) Health {
 	if len(list) == 0 {
 		return HealthDown
 	}
 	worst := HealthHealthy
 	for i := range list {
-		in := &list[i]
+		in := list[i]
 		if finished(in) && len(list) > 1 {
 			continue // a one-shot helper that ended well says nothing of its service
 		}
@@ -354,8 +354,11 @@ func newestChanges(list []*Change) []Change {
 		list = slices.DeleteFunc(list, func(c *Change) bool { return c.At.Before(oldest) })
 	}
 	slices.SortStableFunc(list, compareChanges)
-	var out []Change
-	for _, c := range list[:min(len(list), maxSnapshotChanges)] {
+	if len(list) == 0 {
+		return nil
+	}
+	out := make([]Change, 0, min(len(list), maxSnapshotChanges))
+	for _, c := range list[:cap(out)] {
 		out = append(out, *c)
 	}
 	return out

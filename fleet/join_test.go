@@ -201,7 +201,7 @@ func TestStaleMetricsRaiseNothing(t *testing.T) {
 	if len(svc.Reasons) != 0 {
 		t.Errorf("reasons from stale metrics: %s", codes(svc))
 	}
-	if m := svc.Metrics[MetricErrorRatio]; !m.Has || m.Latest != .5 {
+	if m, _ := svc.Metrics.Get(MetricErrorRatio); !m.Has || m.Latest != .5 {
 		t.Errorf("the figure itself must stay: %+v", m)
 	}
 }

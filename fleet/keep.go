@@ -122,9 +122,8 @@ func (h *heard[T]) end() (list []T, anew bool) {
 // kept is, beside what is in its Service, what of a row was made in an earlier join. The slices and maps that a
 // snapshot has too are never written to again.
 type kept struct {
-	main    []*Instance // without companions, in svc.Instances
-	views   []*hostView // of svc.Hosts; nil where nobody knows it
-	metrics []joinedMetric
+	main  []*Instance // without companions
+	views []*hostView // of svc.Hosts; nil where nobody knows it
 	madeOf
 	reasonsKept
 }

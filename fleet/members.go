@@ -37,7 +37,7 @@ func (j *joiner) settleInstances(r *row) (same bool) {
 	list, anew := r.members.end()
 	if anew || r.svc.Instances == nil {
 		anew = true
-		j.copyInstances(r, list)
+		j.takeInstances(r, list)
 	}
 	for _, v := range r.kept.views {
 		r.svc.see(v)
@@ -45,28 +45,39 @@ func (j *joiner) settleInstances(r *row) (same bool) {
 	return !anew
 }
 
-// copyInstances copies the reported instances, in order, without touching the
-// report: on a host that cannot be seen their health is unknown.
-func (j *joiner) copyInstances(r *row, list []member) {
+// takeInstances puts the reported instances in order. None is touched, they are the report's: of one on a host that
+// cannot be seen there is a copy, of unknown health.
+func (j *joiner) takeInstances(r *row, list []member) {
 	j.found = j.found[:0]
 	for i := range list {
 		j.found = append(j.found, &list[i])
 	}
 	sortMembers(j.found)
 	k, svc := &r.kept, &r.svc
-	svc.Instances, svc.Hosts = make([]Instance, len(j.found)), nil
-	k.main, k.views = k.main[:0], k.views[:0]
+	svc.Instances = j.instanceRoom.take(len(j.found))
+	k.views, j.hosts = k.views[:0], j.hosts[:0]
+	companions := 0
 	for i, m := range j.found {
-		svc.Instances[i] = *m.in
+		svc.Instances[i] = m.in
 		if m.unseen {
-			svc.Instances[i].Health = HealthUnknown
+			unseen := *m.in
+			svc.Instances[i], unseen.Health = &unseen, HealthUnknown
 		}
-		if !m.companion {
-			k.main = append(k.main, &svc.Instances[i])
+		if m.companion {
+			companions++
 		}
-		if i == 0 || m.in.Host != svc.Hosts[len(svc.Hosts)-1] {
-			svc.Hosts = append(svc.Hosts, m.in.Host)
-			k.views = append(k.views, m.host)
+		if i == 0 || m.in.Host != j.found[i-1].in.Host {
+			k.views, j.hosts = append(k.views, m.host), append(j.hosts, m.in.Host)
+		}
+	}
+	svc.Hosts = append(j.hostRoom.take(len(j.hosts))[:0], j.hosts...)
+	k.main = svc.Instances
+	if companions > 0 {
+		k.main = make([]*Instance, 0, len(j.found)-companions)
+		for i, m := range j.found {
+			if !m.companion {
+				k.main = append(k.main, svc.Instances[i])
+			}
 		}
 	}
 }

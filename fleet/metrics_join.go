@@ -32,10 +32,12 @@ func (j *joiner) settleMetrics(r *row, sameInstances bool) (same bool) {
 	if !anew && sameInstances && r.svc.Metrics != nil {
 		return true
 	}
-	j.main, j.metrics = r.kept.main, j.joined[:0]
+	j.main, j.metrics = r.kept.main, j.metrics[:0]
 	j.joinMetrics(list)
-	j.joined = j.metrics
-	r.kept.metrics, r.svc.Metrics = append(r.kept.metrics[:0], j.metrics...), metricMap(j.metrics)
+	r.svc.Metrics = j.metricRoom.take(len(j.metrics))
+	for i := range j.metrics {
+		r.svc.Metrics[i] = j.metrics[i].Metric
+	}
 	return false
 }
 
@@ -58,8 +60,7 @@ func combiner(name MetricName) combine {
 // joinedMetric is a metric on its way into a service.
 type joinedMetric struct {
 	Metric
-	own   bool // its samples are a copy already: the report's own stay untouched
-	stale bool // some series of it, of companions too, is past its source's bound
+	own bool // its samples are a copy already: the report's own stay untouched
 }
 
 func metricNamed(list []joinedMetric, name MetricName) *joinedMetric {
@@ -110,14 +111,6 @@ func (j *joiner) addSeries(in *metricInput) {
 	if m.Latest, m.Has = m.Series.Last(); !m.Has {
 		m.Latest = 0
 	}
-}
-
-func metricMap(list []joinedMetric) map[MetricName]Metric {
-	out := make(map[MetricName]Metric, len(list))
-	for i := range list {
-		out[list[i].Name] = list[i].Metric
-	}
-	return out
 }
 
 func cloneSeries(s Series) Series {
@@ -188,7 +181,7 @@ func memoryRatio(have []joinedMetric, list []*Instance) (joinedMetric, bool) {
 	if limit == 0 {
 		return joinedMetric{}, false
 	}
-	m := joinedMetric{Metric: mem.Metric, stale: mem.stale}
+	m := joinedMetric{Metric: mem.Metric}
 	m.Name, m.Unit, m.Series = MetricMemoryRatio, UnitRatio, cloneSeries(mem.Series)
 	for i := range m.Series.Values {
 		m.Series.Values[i] /= float64(limit)

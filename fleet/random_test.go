@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -165,18 +164,18 @@ func withoutNaN(s *Snapshot) Snapshot {
 	out.Services = slices.Clone(s.Services)
 	for i := range out.Services {
 		svc := &out.Services[i]
-		svc.Metrics = maps.Clone(svc.Metrics)
-		for name, m := range svc.Metrics {
+		svc.Metrics = slices.Clone(svc.Metrics)
+		for k := range svc.Metrics {
+			m := &svc.Metrics[k]
 			m.Series = cloneSeries(m.Series)
-			for k, v := range m.Series.Values {
+			for x, v := range m.Series.Values {
 				if math.IsNaN(v) {
-					m.Series.Values[k] = -1e300
+					m.Series.Values[x] = -1e300
 				}
 			}
 			if math.IsNaN(m.Latest) {
 				m.Latest = -1e300
 			}
-			svc.Metrics[name] = m
 		}
 	}
 	return out
@@ -244,7 +243,10 @@ func text(v any) string {
 			if s.Hold != nil {
 				out += fmt.Sprintf("%+v", *s.Hold)
 			}
-			s.Suspect, s.Claims = nil, Claims{}
+			for _, in := range s.Instances {
+				out += fmt.Sprintf("%+v", *in)
+			}
+			s.Suspect, s.Claims, s.Instances = nil, Claims{}, nil
 			out += fmt.Sprintf("%+v\n", s)
 		}
 		v.Services = nil

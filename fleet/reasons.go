@@ -56,9 +56,9 @@ func sortReasons(list []Reason) {
 
 // calm reports whether what the instances give reason for stays so while time passes: none began, ended or is
 // starting, which are told with their age.
-func calm(list []Instance) bool {
+func calm(list []*Instance) bool {
 	for i := range list {
-		in := &list[i]
+		in := list[i]
 		switch in.State {
 		case StateRunning, StatePaused, StateRestarting:
 		case StateCreated, StateExited, StateRemoving, StateDead, StateUnknown:
@@ -97,7 +97,7 @@ func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
 	var out []Reason
 	seen, bad := 0, 0
 	for i := range r.svc.Instances {
-		in := &r.svc.Instances[i]
+		in := r.svc.Instances[i]
 		if effectiveHealth(in) == HealthUnknown {
 			continue
 		}

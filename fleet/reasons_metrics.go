@@ -9,14 +9,11 @@ import (
 // metricReasons are those that the series give. A stale series gives none.
 func (j *joiner) metricReasons(r *row, t Thresholds) []Reason {
 	fresh := func(name MetricName) (*Metric, bool) {
-		m := metricNamed(j.metrics, name)
-		if m == nil || !m.Has || m.stale {
-			return nil, false
-		}
-		return &m.Metric, true
+		m := r.svc.Metrics.named(name)
+		return m, m != nil && m.Has && !m.stale
 	}
 	var out []Reason
-	if m, ok := fresh(MetricErrorRatio); ok && enoughTraffic(j.metrics, t) {
+	if m, ok := fresh(MetricErrorRatio); ok && enoughTraffic(r.svc.Metrics, t) {
 		out = append(out, bounded(m, "errors", t.ErrorRatioWarning, t.ErrorRatioCritical, Percent)...)
 	}
 	if m, ok := fresh(MetricP95); ok {
@@ -48,8 +45,8 @@ func withDetail(text, detail string) string {
 }
 
 // enoughTraffic keeps a single failed request at night from being 100 % errors.
-func enoughTraffic(ms []joinedMetric, t Thresholds) bool {
-	rps := metricNamed(ms, MetricRPS)
+func enoughTraffic(ms Metrics, t Thresholds) bool {
+	rps := ms.named(MetricRPS)
 	return rps == nil || !rps.Has || rps.Latest*60 >= t.MinRequestsPerMin
 }
 

@@ -3,15 +3,18 @@ package fleet
 // scratch are lists of the row being finished.
 type scratch struct {
 	found   []*member
-	joined  []joinedMetric // where they are put together
-	main    []*Instance    // without companions, in svc.Instances
-	metrics []joinedMetric // all that is known of its metrics
+	hosts   []string       // of those
+	metrics []joinedMetric // where they are put together
+	main    []*Instance    // without companions
 }
 
 // room is where the slices of a snapshot are cut from that are small and many when all of it is new.
 type room struct {
-	releaseRoom carver[Release]
-	changeRoom  carver[Change]
+	instanceRoom carver[*Instance]
+	hostRoom     carver[string]
+	releaseRoom  carver[Release]
+	changeRoom   carver[Change]
+	metricRoom   carver[Metric]
 }
 
 // carver cuts small slices from larger ones.

@@ -34,7 +34,7 @@ func suspectFromSeries(svc *Service, t Thresholds, now time.Time) *Suspect {
 		{MetricP95, "latency", t.P95Warning.Seconds(), Seconds, "p95"},
 		{MetricLogErrors, "log_errors", t.LogErrorsWarning, Rate, "log errors a minute"},
 	} {
-		m := svc.Metrics[c.name]
+		m, _ := svc.Metrics.Get(c.name)
 		up, ok := findRise(m.Series, c.bound)
 		if !ok || !hasReason(svc, c.code) {
 			continue

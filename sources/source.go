@@ -61,7 +61,7 @@ type LogTailer interface {
 // Inspector is a source that can show the raw record of an instance as
 // indented JSON, secrets redacted.
 type Inspector interface {
-	Inspect(ctx context.Context, instance fleet.Instance) ([]byte, error)
+	Inspect(ctx context.Context, instance *fleet.Instance) ([]byte, error)
 }
 
 // HostObserver is a source that reports the instances of hosts. When it fails,

@@ -206,7 +206,7 @@ func figureToken(s *fleet.Service, name fleet.MetricName, v float64) token {
 // metricCell is the newest figure of a metric, with a sparkline of a width beside it.
 func metricCell(name fleet.MetricName, drawn int) func(*fleet.Service, time.Time, int) line {
 	return func(s *fleet.Service, _ time.Time, w int) line {
-		m, ok := s.Metrics[name]
+		m, ok := s.Metrics.Get(name)
 		if drawn > 0 {
 			w -= drawn + 1
 		}
@@ -248,7 +248,7 @@ func recentValues(s fleet.Series, w int) []float64 {
 
 // cpuCell is the cores used, of those it may use when every instance has a limit.
 func cpuCell(s *fleet.Service, _ time.Time, _ int) line {
-	m, ok := s.Metrics[fleet.MetricCPU]
+	m, ok := s.Metrics.Get(fleet.MetricCPU)
 	if !ok || !m.Has {
 		return ln(sp(tokFaint, none))
 	}
@@ -267,7 +267,7 @@ func cpuCell(s *fleet.Service, _ time.Time, _ int) line {
 }
 
 func memoryCell(s *fleet.Service, _ time.Time, _ int) line {
-	m, ok := s.Metrics[fleet.MetricMemory]
+	m, ok := s.Metrics.Get(fleet.MetricMemory)
 	if !ok || !m.Has {
 		return ln(sp(tokFaint, none))
 	}

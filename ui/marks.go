@@ -82,7 +82,7 @@ func stateWord(s *fleet.Service) (word string, from time.Time, tok token) {
 	tok = healthToken(s.Health)
 	up := 0
 	for i := range s.Instances {
-		in := &s.Instances[i]
+		in := s.Instances[i]
 		if in.State == fleet.StateRunning {
 			up++
 			if in.Life.StartedAt.After(from) {
@@ -118,7 +118,7 @@ func stateWord(s *fleet.Service) (word string, from time.Time, tok token) {
 func downWord(s *fleet.Service) (string, time.Time) {
 	word, from := "absent", time.Time{}
 	for i := range s.Instances {
-		in := &s.Instances[i]
+		in := s.Instances[i]
 		if in.State != fleet.StateRunning && (word == "absent" || in.Life.FinishedAt.After(from)) {
 			word, from = string(in.State), in.Life.FinishedAt
 		}

@@ -19,7 +19,8 @@ func metricNames(s *fleet.Service) []fleet.MetricName {
 		rank[n] = i
 	}
 	names := make([]fleet.MetricName, 0, len(s.Metrics))
-	for n := range s.Metrics {
+	for i := range s.Metrics {
+		n := s.Metrics[i].Name
 		if _, ok := rank[n]; !ok {
 			rank[n] = len(first)
 		}
@@ -85,7 +86,7 @@ func metricBand(s subject, names []fleet.MetricName, cols, w, rows int) []line {
 
 // metricCard is one chart: title and figures, bars, time axis with the deploys on it.
 func metricCard(s subject, name fleet.MetricName, w, rows int) []line {
-	m := s.service.Metrics[name]
+	m, _ := s.service.Metrics.Get(name)
 	value, tok := none, tokFaint
 	if m.Has {
 		value, tok = quantity(m.Unit, m.Latest), figureToken(s.service, name, m.Latest)

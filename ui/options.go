@@ -33,7 +33,7 @@ type Options struct {
 	Runner  Runner
 
 	Tail    func(ctx context.Context, q sources.LogQuery, emit func(fleet.LogLine)) error
-	Inspect func(ctx context.Context, in fleet.Instance) ([]byte, error)
+	Inspect func(ctx context.Context, in *fleet.Instance) ([]byte, error)
 
 	Record
 	Look

@@ -203,14 +203,14 @@ func instanceLines(svc *fleet.Service, now time.Time, w int) []line {
 		return shortName(svc.Key.Name, in.Name) // three names cut off alike tell nothing
 	}
 	for i := range svc.Instances {
-		in := &svc.Instances[i]
+		in := svc.Instances[i]
 		host = max(host, min(textWidth(in.Host), 14))
 		name = max(name, min(textWidth(called(in)), max(w/4, 22)))
 		version = max(version, min(textWidth(in.Release.Version()), 20))
 	}
 	var out []line
 	for i := range svc.Instances {
-		in := &svc.Instances[i]
+		in := svc.Instances[i]
 		label := ""
 		if i == 0 {
 			label = "instances"

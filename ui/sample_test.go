@@ -78,8 +78,8 @@ func sampleMetrics(seed uint64, f figures) map[fleet.MetricName]fleet.Metric {
 	return out
 }
 
-func sampleInstance(svc, host string, r fleet.Release, up time.Duration) fleet.Instance {
-	return fleet.Instance{
+func sampleInstance(svc, host string, r fleet.Release, up time.Duration) *fleet.Instance {
+	return &fleet.Instance{
 		ID: "c0ffee", Kind: "container", Host: host, Name: "nexgate-" + svc + "-1", Release: r,
 		Subject: fleet.Subject{Environment: "prod", Host: host, Project: "nexgate", Service: svc, Container: "nexgate-" + svc + "-1"},
 		State:   fleet.StateRunning, Health: fleet.HealthHealthy, Limits: fleet.Limits{Memory: 2 << 30, CPU: 2},
@@ -90,8 +90,8 @@ func sampleInstance(svc, host string, r fleet.Release, up time.Duration) fleet.I
 func sampleService(name, host string, r fleet.Release, up time.Duration, m map[fleet.MetricName]fleet.Metric) fleet.Service {
 	return fleet.Service{
 		Key: fleet.ServiceKey{Environment: "prod", Name: name}, Hosts: []string{host},
-		Instances: []fleet.Instance{sampleInstance(name, host, r, up)},
-		Releases:  fleet.Releases{Desired: r, Running: r}, Health: fleet.HealthHealthy, Metrics: m, Seen: ago(2 * time.Second),
+		Instances: []*fleet.Instance{sampleInstance(name, host, r, up)},
+		Releases:  fleet.Releases{Desired: r, Running: r}, Health: fleet.HealthHealthy, Metrics: fleet.MetricsOf(m), Seen: ago(2 * time.Second),
 		Changes: []fleet.Change{{Kind: fleet.ChangeDeploy, At: ago(up), Who: r.Author, To: r, What: "→ " + r.Tag + ": " + r.Subject}},
 	}
 }
@@ -378,7 +378,7 @@ func sampleOptions() Options {
 		Actions: []actions.Action{newRedeploy()},
 		Runner:  &fakeRunner{confirm: actions.ConfirmType, events: make(chan actions.Event, 64)},
 		Tail:    tailOf(sampleLog()),
-		Inspect: func(context.Context, fleet.Instance) ([]byte, error) { return []byte(sampleJSON), nil },
+		Inspect: func(context.Context, *fleet.Instance) ([]byte, error) { return []byte(sampleJSON), nil },
 		Record: Record{Journal: func(fleet.ServiceKey) []string {
 			return []string{"2026-11-18 10:00:02Z  redeploy ai@prod 0.4.0 → 0.4.1  ana@laptop  good"}
 		}},

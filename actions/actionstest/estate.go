@@ -132,7 +132,7 @@ func (e *Estate) Poke() {}
 // Latest is what is true now.
 func (e *Estate) Latest() *fleet.Snapshot {
 	now := time.Now()
-	svc := fleet.Service{Key: e.Key, Seen: now, Metrics: map[fleet.MetricName]fleet.Metric{}}
+	svc := fleet.Service{Key: e.Key, Seen: now}
 	snap := &fleet.Snapshot{At: now, Environment: e.Key.Environment}
 	for _, h := range e.Hosts {
 		name := h.Name()
@@ -150,8 +150,8 @@ func (e *Estate) Latest() *fleet.Snapshot {
 	return snap
 }
 
-func (e *Estate) instance(c Container) fleet.Instance {
-	return fleet.Instance{
+func (e *Estate) instance(c Container) *fleet.Instance {
+	return &fleet.Instance{
 		ID: c.ID, Kind: "container", Host: c.Host, Name: "nexgate-ai-" + strconv.Itoa(c.Number), State: fleet.State(c.State), Health: fleet.Health(c.Health),
 		Subject: fleet.Subject{Environment: e.Key.Environment, Host: c.Host, Project: "nexgate", Service: e.Key.Name},
 		Release: fleet.Release{Image: Image, Tag: c.Tag, Digest: Digest(c.Tag), ImageID: Digest(c.Tag + "1")},

@@ -107,7 +107,7 @@ func (e *labEstate) Latest() *fleet.Snapshot {
 	return &fleet.Snapshot{
 		Seq: 1, At: now, Environment: "prod", Backups: e.jobs,
 		Hosts: []fleet.Host{{Name: labHost, Environment: "prod", Up: true}, {Name: labOps, Up: true}},
-		Services: []fleet.Service{{Key: fleet.ServiceKey{Environment: "prod", Name: "ai-postgres"}, Seen: now, Hosts: []string{labHost}, Instances: []fleet.Instance{
+		Services: []fleet.Service{{Key: fleet.ServiceKey{Environment: "prod", Name: "ai-postgres"}, Seen: now, Hosts: []string{labHost}, Instances: []*fleet.Instance{
 			{ID: "db", Host: labHost, Name: e.db.Container, State: fleet.StateRunning, Release: fleet.Release{Image: "nexgate/postgres"}},
 		}}},
 	}

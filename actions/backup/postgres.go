@@ -31,7 +31,7 @@ func findContainer(snap *fleet.Snapshot, j *Job) (*fleet.Instance, *fleet.Servic
 	for i := range snap.Services {
 		svc := &snap.Services[i]
 		for k := range svc.Instances {
-			in := &svc.Instances[k]
+			in := svc.Instances[k]
 			if !isDatabaseOf(j, svc, in) {
 				continue
 			}

@@ -184,7 +184,7 @@ func (s *stage) snapshot(now time.Time) *fleet.Snapshot {
 	key := fleet.ServiceKey{Environment: "prod", Name: "ai"}
 	return &fleet.Snapshot{
 		Seq: 7, At: now, Environment: "prod", Hosts: []fleet.Host{{Name: "ops", Environment: "prod", Up: true}}, Backups: s.backups,
-		Services: []fleet.Service{{Key: key, Seen: now, Hosts: []string{"ops"}, Instances: []fleet.Instance{
+		Services: []fleet.Service{{Key: key, Seen: now, Hosts: []string{"ops"}, Instances: []*fleet.Instance{
 			{ID: "abc", Host: "ops", Name: "ai-1", State: fleet.StateRunning, Release: fleet.Release{Image: "ai"}},
 			{ID: "def", Host: "ops", Name: "ai-postgres", State: fleet.StateRunning, Release: fleet.Release{Image: "postgres"}},
 		}}},

@@ -79,7 +79,7 @@ type Place struct {
 func (p *Place) Count() int { return len(p.Numbers) }
 
 // Pick tells the instances that are the target's own from its companions.
-func (t *Target) Pick(in fleet.Instance) bool {
+func (t *Target) Pick(in *fleet.Instance) bool {
 	return !in.OneOff && in.Subject.Service == t.Service
 }
 
@@ -193,7 +193,7 @@ func (t *Target) CheckTags(svc *fleet.Service) error {
 }
 
 // add takes one instance in.
-func (f Places) add(t *Target, in fleet.Instance) error {
+func (f Places) add(t *Target, in *fleet.Instance) error {
 	if t.Image == "" {
 		t.Image = in.Release.Image
 	}
@@ -223,7 +223,7 @@ func (f Places) add(t *Target, in fleet.Instance) error {
 }
 
 // place reads a host's project from the labels of a container, the config's word first.
-func (f Places) place(t *Target, in fleet.Instance) (*Place, error) {
+func (f Places) place(t *Target, in *fleet.Instance) (*Place, error) {
 	o := f.override(t.Key.Name)
 	p := &Place{
 		Host: in.Host, Project: in.Subject.Project, Dir: o.Dir, Checkout: o.Checkout,

@@ -107,7 +107,7 @@ func find(snap *fleet.Snapshot, targets []fleet.Ref) (*fleet.Service, error) {
 var idPattern = regexp.MustCompile(`^[0-9a-f]{12,64}$`)
 
 // whyNot says why no shell can be opened in an instance; "" when one can.
-func whyNot(in fleet.Instance) string {
+func whyNot(in *fleet.Instance) string {
 	switch {
 	case in.State != fleet.StateRunning:
 		return "it is " + remote.Clean(string(in.State)) + ", not running"
@@ -118,8 +118,8 @@ func whyNot(in fleet.Instance) string {
 	}
 }
 
-func running(svc *fleet.Service) []fleet.Instance {
-	var out []fleet.Instance
+func running(svc *fleet.Service) []*fleet.Instance {
+	var out []*fleet.Instance
 	for _, in := range svc.Instances {
 		if whyNot(in) == "" {
 			out = append(out, in)
@@ -153,12 +153,12 @@ func (a *action) Choices(_ context.Context, snap *fleet.Snapshot, targets []flee
 }
 
 // value names an instance among those of all hosts.
-func value(in fleet.Instance) string { return remote.Clean(in.Name) + "@" + in.Host }
+func value(in *fleet.Instance) string { return remote.Clean(in.Name) + "@" + in.Host }
 
 // choose gives the instance that is meant.
-func choose(svc *fleet.Service, asked string) (fleet.Instance, error) {
+func choose(svc *fleet.Service, asked string) (*fleet.Instance, error) {
 	const shortest = 6 // of an id: less is a guess
-	var meant, there []fleet.Instance
+	var meant, there []*fleet.Instance
 	names := make([]string, 0, len(svc.Instances))
 	for _, in := range svc.Instances {
 		names = append(names, value(in))
@@ -174,14 +174,14 @@ func choose(svc *fleet.Service, asked string) (fleet.Instance, error) {
 	}
 	switch {
 	case len(meant) == 1 && whyNot(meant[0]) != "":
-		return fleet.Instance{}, fmt.Errorf("%s: %s", value(meant[0]), whyNot(meant[0]))
+		return &fleet.Instance{}, fmt.Errorf("%s: %s", value(meant[0]), whyNot(meant[0]))
 	case len(meant) == 1:
 		return meant[0], nil
 	case asked == "" && len(meant) == 0:
-		return fleet.Instance{}, fmt.Errorf("no container of it runs")
+		return &fleet.Instance{}, fmt.Errorf("no container of it runs")
 	case len(meant) == 0:
-		return fleet.Instance{}, fmt.Errorf("it has no instance %s: there is %s", remote.Clean(asked), strings.Join(names, ", "))
+		return &fleet.Instance{}, fmt.Errorf("it has no instance %s: there is %s", remote.Clean(asked), strings.Join(names, ", "))
 	default:
-		return fleet.Instance{}, fmt.Errorf("say which instance: %s", strings.Join(names, ", "))
+		return &fleet.Instance{}, fmt.Errorf("say which instance: %s", strings.Join(names, ", "))
 	}
 }

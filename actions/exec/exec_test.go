@@ -71,13 +71,13 @@ func (s *stage) Poke()                    {}
 
 func (s *stage) Latest() *fleet.Snapshot {
 	now := time.Now()
-	instance := func(host, id string) fleet.Instance {
-		return fleet.Instance{
+	instance := func(host, id string) *fleet.Instance {
+		return &fleet.Instance{
 			ID: id, Host: host, Name: "nexgate-ai-1", State: fleet.StateRunning, Health: fleet.HealthHealthy,
 			Release: fleet.Release{Image: "img", Tag: "0.4.2"}, Life: fleet.Life{StartedAt: now.Add(-time.Hour).Truncate(24 * time.Hour)},
 		}
 	}
-	svc := fleet.Service{Key: aiProd, Hosts: []string{"prod-1", "prod-2"}, Seen: now, Instances: []fleet.Instance{instance("prod-1", id1), instance("prod-2", id2)}}
+	svc := fleet.Service{Key: aiProd, Hosts: []string{"prod-1", "prod-2"}, Seen: now, Instances: []*fleet.Instance{instance("prod-1", id1), instance("prod-2", id2)}}
 	if s.change != nil {
 		s.change(&svc)
 	}

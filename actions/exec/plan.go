@@ -23,7 +23,7 @@ const askTimeout = 15 * time.Second
 type session struct {
 	a        *action
 	key      fleet.ServiceKey
-	in       fleet.Instance // as it was when the plan was made
+	in       *fleet.Instance // as it was when the plan was made
 	host     remote.Host
 	command  []string // what is run in it
 	shell    bool     // nothing was said: a shell
@@ -152,10 +152,10 @@ func interactive(h remote.Host) bool {
 }
 
 // instanceNow is the instance in a newer snapshot.
-func (s *session) instanceNow(svc *fleet.Service) (fleet.Instance, bool) {
-	i := slices.IndexFunc(svc.Instances, func(in fleet.Instance) bool { return in.Host == s.in.Host && in.ID == s.in.ID })
+func (s *session) instanceNow(svc *fleet.Service) (*fleet.Instance, bool) {
+	i := slices.IndexFunc(svc.Instances, func(in *fleet.Instance) bool { return in.Host == s.in.Host && in.ID == s.in.ID })
 	if i < 0 {
-		return fleet.Instance{}, false
+		return &fleet.Instance{}, false
 	}
 	return svc.Instances[i], true
 }

@@ -83,14 +83,14 @@ func (p *planner) onePerPlace() error {
 }
 
 // olds are the containers of the service on a host, as the plan sees them.
-func (p *planner) olds(pl *compose.Place) []fleet.Instance {
-	var list []fleet.Instance
+func (p *planner) olds(pl *compose.Place) []*fleet.Instance {
+	var list []*fleet.Instance
 	for _, in := range p.svc.Instances {
 		if in.Host == pl.Host && p.t.Pick(in) {
 			list = append(list, in)
 		}
 	}
-	slices.SortFunc(list, func(a, b fleet.Instance) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(list, func(a, b *fleet.Instance) int { return strings.Compare(a.ID, b.ID) })
 	return list
 }
 

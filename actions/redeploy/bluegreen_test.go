@@ -83,10 +83,10 @@ func TestBlueGreenRefuses(t *testing.T) {
 			s.cfg.Services["ai"] = Override{Proxy: &yes}
 		}, "is a reverse proxy"},
 		{"two releases side by side", func(s *stage, svc *fleet.Service) {
-			other := svc.Instances[0]
+			other := *svc.Instances[0]
 			other.ID, other.Release = "other", s.hosts[0].release("0.4.1")
 			other.Labels = map[string]string{compose.LabelDir: s.hosts[0].dir, compose.LabelFiles: other.Labels[compose.LabelFiles], compose.LabelNumber: "2"}
-			svc.Instances = append(svc.Instances, other)
+			svc.Instances = append(svc.Instances, &other)
 		}, "docker rm -f"},
 		{"an id that is none", func(_ *stage, svc *fleet.Service) { svc.Instances[0].ID = "-f" }, "no id"},
 	}

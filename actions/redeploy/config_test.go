@@ -62,12 +62,12 @@ func TestScaleIsKept(t *testing.T) {
 	s := newStage(t, compose.HomeCheckout, "prod-1")
 	snap := s.Latest()
 	svc := &snap.Services[0]
-	second := svc.Instances[0]
+	second := *svc.Instances[0]
 	second.ID, second.Name = "second", "nexgate-ai-2"
 	second.Labels = map[string]string{compose.LabelDir: second.Labels[compose.LabelDir], compose.LabelFiles: second.Labels[compose.LabelFiles], compose.LabelNumber: "2"}
-	leftOver := svc.Instances[0]
+	leftOver := *svc.Instances[0]
 	leftOver.ID, leftOver.Name = "third", "1f2e_nexgate-ai-1"
-	svc.Instances = append(svc.Instances, second, leftOver)
+	svc.Instances = append(svc.Instances, &second, &leftOver)
 	p, err := s.action().Plan(t.Context(), snap, s.intent(""))
 	if err != nil {
 		t.Fatal(err)

@@ -124,9 +124,9 @@ func TestConfiguredPathsAreBelieved(t *testing.T) {
 func TestContainersThatDisagree(t *testing.T) {
 	s := newStage(t, compose.HomeCheckout, "prod-1")
 	snap := s.Latest()
-	other := snap.Services[0].Instances[0]
+	other := *snap.Services[0].Instances[0]
 	other.ID, other.Labels = "other", map[string]string{compose.LabelDir: "/srv/other", compose.LabelFiles: "/srv/other/compose.yml", compose.LabelNumber: "2"}
-	snap.Services[0].Instances = append(snap.Services[0].Instances, other)
+	snap.Services[0].Instances = append(snap.Services[0].Instances, &other)
 	o := s.action().Offer(snap, []fleet.Ref{{Service: aiProd}})
 	if o.Enabled || !strings.Contains(o.Reason, "tell of different Compose files") {
 		t.Errorf("%+v", o)

@@ -130,7 +130,7 @@ func (w *labWorld) observe(ctx context.Context) {
 		began := w.time()
 		list, err := w.instances(ctx, name, w.service)
 		if err == nil && w.proxy != "" {
-			var proxies []fleet.Instance
+			var proxies []*fleet.Instance
 			proxies, err = w.instances(ctx, name, w.proxy)
 			front.Instances = append(front.Instances, proxies...)
 		}
@@ -166,7 +166,7 @@ func (w *labWorld) image() string {
 }
 
 // instances asks one engine.
-func (w *labWorld) instances(ctx context.Context, host, service string) ([]fleet.Instance, error) {
+func (w *labWorld) instances(ctx context.Context, host, service string) ([]*fleet.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	h, err := w.pool.Host(host)
@@ -201,13 +201,13 @@ func (w *labWorld) instances(ctx context.Context, host, service string) ([]fleet
 	if err := json.Unmarshal(out, &records); err != nil {
 		return nil, fmt.Errorf("docker inspect: %w", err)
 	}
-	var list []fleet.Instance
+	var list []*fleet.Instance
 	for _, r := range records {
 		repository, tag, _ := strings.Cut(strings.TrimPrefix(r.Config.Image, w.lab.Registry), ":")
 		if strings.HasPrefix(repository, "/") {
 			repository = w.lab.Registry + repository
 		}
-		list = append(list, fleet.Instance{
+		list = append(list, &fleet.Instance{
 			ID: r.ID, Host: host, Name: strings.TrimPrefix(r.Name, "/"), State: fleet.State(r.State.Status),
 			Health: fleet.Health(r.State.Health.Status), Labels: r.Config.Labels,
 			Subject: fleet.Subject{

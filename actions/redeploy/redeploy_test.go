@@ -67,7 +67,7 @@ func TestOffer(t *testing.T) {
 		}, "redeploy ai 0.4.1", true},
 		{"a deploy stopped half-way", func(_ *fleet.Snapshot, s *fleet.Service) { s.Instances[0].Release = s.Releases.Previous }, "redeploy ai 0.4.1", true},
 		{"a companion does not count", func(_ *fleet.Snapshot, s *fleet.Service) {
-			s.Instances = append(s.Instances, fleet.Instance{Host: "prod-1", Name: "ai-db", Subject: fleet.Subject{Service: "ai-db"}, Release: fleet.Release{Image: "postgres", Tag: "15"}})
+			s.Instances = append(s.Instances, &fleet.Instance{Host: "prod-1", Name: "ai-db", Subject: fleet.Subject{Service: "ai-db"}, Release: fleet.Release{Image: "postgres", Tag: "15"}})
 		}, "redeploy ai 0.4.1", true},
 		{"a name that is a path", func(_ *fleet.Snapshot, s *fleet.Service) { s.Key.Name = "../ai" }, "not in the estate", false},
 	}

@@ -438,14 +438,16 @@ func (s *stage) Latest() *fleet.Snapshot {
 	defer s.mu.Unlock()
 	now := time.Now()
 	snap := &fleet.Snapshot{Seq: 1, At: now, Environment: "prod"}
-	svc := fleet.Service{Key: aiProd, Seen: now, Metrics: map[fleet.MetricName]fleet.Metric{}}
+	svc := fleet.Service{Key: aiProd, Seen: now}
 	for _, h := range s.hosts {
 		why := s.blind[h.Name()]
 		snap.Hosts = append(snap.Hosts, fleet.Host{Name: h.Name(), Environment: "prod", Up: why == "", Error: why})
 		status := fleet.SourceStatus{ID: fleet.MakeSourceID("docker", h.Name()), Kind: "docker", Hosts: []string{h.Name()}, State: fleet.SourceOK, LastSuccess: now}
 		snap.Sources = append(snap.Sources, status)
 		svc.Hosts = append(svc.Hosts, h.Name())
-		svc.Instances = append(append(svc.Instances, h.instance), h.beside...)
+		for _, in := range append([]fleet.Instance{h.instance}, h.beside...) {
+			svc.Instances = append(svc.Instances, &in)
+		}
 	}
 	prom := fleet.SourceStatus{ID: "prometheus/prometheus", Kind: "prometheus", State: fleet.SourceOK, LastSuccess: now}
 	if s.failing != "" {
@@ -453,9 +455,9 @@ func (s *stage) Latest() *fleet.Snapshot {
 	}
 	git := fleet.SourceStatus{ID: "git/infra", Kind: "git", State: fleet.SourceOK, LastSuccess: now}
 	snap.Sources = append(snap.Sources, prom, git)
-	for name, m := range s.metrics {
-		m.Source = prom.ID
-		svc.Metrics[name] = m
+	svc.Metrics = fleet.MetricsOf(s.metrics)
+	for i := range svc.Metrics {
+		svc.Metrics[i].Source = prom.ID
 	}
 	for _, tag := range s.history {
 		svc.Releases.History = append(svc.Releases.History, fleet.Release{Image: imageName, Tag: tag, Digest: digestOf(tag), Commit: "8f3c1e2" + tag})
@@ -569,7 +571,7 @@ func (s *stage) nginx(now time.Time) fleet.Service {
 		in := h.instance
 		in.ID, in.Name, in.Release = "nginx-"+h.Name(), "nexgate-nginx-1", fleet.Release{Image: "nginx", Tag: "1.26"}
 		in.State, in.Subject.Service, in.Subject.Container = fleet.StateRunning, "nginx", "nexgate-nginx-1"
-		svc.Instances = append(svc.Instances, in)
+		svc.Instances = append(svc.Instances, &in)
 	}
 	return svc
 }

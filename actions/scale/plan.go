@@ -23,7 +23,7 @@ type change struct {
 	t     *compose.Target
 	svc   *fleet.Service
 	place *compose.Place
-	now   []fleet.Instance // the lowest number first
+	now   []*fleet.Instance // the lowest number first
 	want  int
 	start time.Duration
 	watch *verify.Watch
@@ -83,7 +83,7 @@ func (c *change) basis(snap *fleet.Snapshot) actions.Basis {
 }
 
 // going are the containers that go: those of the highest numbers.
-func (c *change) going() []fleet.Instance {
+func (c *change) going() []*fleet.Instance {
 	if c.want >= len(c.now) {
 		return nil
 	}

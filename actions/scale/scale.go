@@ -68,14 +68,14 @@ func (a *action) Offer(snap *fleet.Snapshot, targets []fleet.Ref) actions.Offer 
 }
 
 // pool are the containers of a service on a host, the lowest number first.
-func pool(svc *fleet.Service, t *compose.Target, host string) []fleet.Instance {
-	var list []fleet.Instance
+func pool(svc *fleet.Service, t *compose.Target, host string) []*fleet.Instance {
+	var list []*fleet.Instance
 	for _, in := range svc.Instances {
 		if in.Host == host && t.Pick(in) {
 			list = append(list, in)
 		}
 	}
-	slices.SortFunc(list, func(a, b fleet.Instance) int {
+	slices.SortFunc(list, func(a, b *fleet.Instance) int {
 		if d := number(a) - number(b); d != 0 {
 			return d
 		}
@@ -84,17 +84,18 @@ func pool(svc *fleet.Service, t *compose.Target, host string) []fleet.Instance {
 	return list
 }
 
-func number(in fleet.Instance) int {
+func number(in *fleet.Instance) int {
 	n, _ := strconv.Atoi(in.Labels[compose.LabelNumber])
 	return n
 }
 
 // memoryOf is what one more container is expected to need: its limit, else what one of them uses.
-func memoryOf(svc *fleet.Service, in fleet.Instance) (bytes int64, what string) {
+func memoryOf(svc *fleet.Service, in *fleet.Instance) (bytes int64, what string) {
 	if in.Limits.Memory > 0 {
 		return in.Limits.Memory, "its limit"
 	}
-	if v, ok := svc.Metrics[fleet.MetricMemory].Series.Last(); ok && v > 0 && len(svc.Instances) > 0 {
+	memory, _ := svc.Metrics.Get(fleet.MetricMemory)
+	if v, ok := memory.Series.Last(); ok && v > 0 && len(svc.Instances) > 0 {
 		return int64(v) / int64(len(svc.Instances)), "what one uses now"
 	}
 	return 0, ""

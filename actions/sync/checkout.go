@@ -147,7 +147,7 @@ type spot struct {
 }
 
 // own are the instances of a new service.
-func (t *spot) own(in fleet.Instance) bool {
+func (t *spot) own(in *fleet.Instance) bool {
 	return !in.OneOff && in.Subject.Project == t.place.Project && in.Subject.Service == t.all[0]
 }
 

@@ -286,7 +286,7 @@ func (p *planner) part(name string, spots []*spot) *actions.Plan {
 	var expect []verify.Expect
 	for _, s := range spots {
 		image := s.place.From.Image
-		pick := func(in fleet.Instance) bool { return !in.OneOff && in.Release.Image == image }
+		pick := func(in *fleet.Instance) bool { return !in.OneOff && in.Release.Image == image }
 		if s.fresh {
 			pick = s.own
 		}

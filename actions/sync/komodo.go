@@ -268,7 +268,7 @@ func (p *planner) watch(services []where) (*verify.Watch, []actions.Move) {
 		if to.Tag != "" && (from.Image == to.Image || to.Image == "") {
 			to.Image = from.Image
 			e.Release = to
-			e.Pick = func(in fleet.Instance) bool { return !in.OneOff && in.Release.Image == to.Image }
+			e.Pick = func(in *fleet.Instance) bool { return !in.OneOff && in.Release.Image == to.Image }
 			if from.Tag != to.Tag {
 				moves = append(moves, actions.Move{Service: key, Host: w.host, From: from, To: to})
 			}

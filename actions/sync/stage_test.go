@@ -180,7 +180,7 @@ func (s *stage) Latest() *fleet.Snapshot {
 				continue
 			}
 			started := time.Unix(1_700_000_000+int64(s.made[h.Name()+service]), 0)
-			in := fleet.Instance{
+			in := &fleet.Instance{
 				Life: fleet.Life{CreatedAt: started, StartedAt: started},
 				ID:   fmt.Sprintf("%s-%s-%d", h.Name(), service, s.made[h.Name()+service]), Kind: "container", Host: h.Name(), Name: service + "-1",
 				State: fleet.StateRunning, Health: fleet.HealthHealthy,

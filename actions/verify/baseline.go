@@ -58,7 +58,7 @@ func baselineOf(snap *fleet.Snapshot, key fleet.ServiceKey, several bool, set Se
 		return b
 	}
 	for _, name := range watched() {
-		m, ok := svc.Metrics[name]
+		m, ok := svc.Metrics.Get(name)
 		if !ok {
 			continue
 		}
@@ -169,7 +169,7 @@ func (b baseline) figuresNow(snap *fleet.Snapshot, key fleet.ServiceKey, up, now
 			continue // nobody bounds it
 		}
 		before, known := b.figures[name]
-		m, ok := svc.Metrics[name]
+		m, ok := svc.Metrics.Get(name)
 		if !known && !ok {
 			continue
 		}
@@ -235,7 +235,7 @@ func (c *comparison) checked(name fleet.MetricName, m fleet.Metric, before figur
 
 // cpu compares the cores in use with those that the instances may use.
 func (c *comparison) cpu(svc *fleet.Service, most float64) {
-	m, ok := svc.Metrics[fleet.MetricCPU]
+	m, ok := svc.Metrics.Get(fleet.MetricCPU)
 	if most <= 0 || !ok || !m.Has {
 		return
 	}

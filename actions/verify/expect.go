@@ -13,36 +13,36 @@ import (
 type Expect struct {
 	Service fleet.ServiceKey
 	Host    string
-	Pick    func(fleet.Instance) bool // which instances are meant; nil: all but one-off containers
-	Release fleet.Release             // what they have to run; zero: anything
-	New     bool                      // each was made again, or started again, after the plan was made
-	Count   int                       // so many of them, no more and no fewer; 0: at least one
-	None    bool                      // none runs there any more
+	Pick    func(*fleet.Instance) bool // which instances are meant; nil: all but one-off containers
+	Release fleet.Release              // what they have to run; zero: anything
+	New     bool                       // each was made again, or started again, after the plan was made
+	Count   int                        // so many of them, no more and no fewer; 0: at least one
+	None    bool                       // none runs there any more
 }
 
 // Well wants a service to be well on all hosts where it runs now, whatever it runs.
 func Well(snap *fleet.Snapshot, key fleet.ServiceKey, hosts ...string) []Expect {
-	return each(snap, key, hosts, func(Expect, []fleet.Instance) Expect { return Expect{} })
+	return each(snap, key, hosts, func(Expect, []*fleet.Instance) Expect { return Expect{} })
 }
 
 // Restarted wants what runs now to run again: the same release and as many instances, each of
 // them made or started anew. No hosts means all on which the service has instances.
 func Restarted(snap *fleet.Snapshot, key fleet.ServiceKey, hosts ...string) []Expect {
-	return each(snap, key, hosts, func(_ Expect, there []fleet.Instance) Expect {
+	return each(snap, key, hosts, func(_ Expect, there []*fleet.Instance) Expect {
 		return Expect{New: true, Count: len(there), Release: oneRelease(there)}
 	})
 }
 
 // Scaled wants n instances of the service on a host, of the release that it runs there now.
 func Scaled(snap *fleet.Snapshot, key fleet.ServiceKey, host string, n int) []Expect {
-	return each(snap, key, []string{host}, func(_ Expect, there []fleet.Instance) Expect {
+	return each(snap, key, []string{host}, func(_ Expect, there []*fleet.Instance) Expect {
 		return Expect{Count: n, None: n == 0, Release: oneRelease(there)}
 	})
 }
 
 // each makes one Expect a host.
-func each(snap *fleet.Snapshot, key fleet.ServiceKey, hosts []string, what func(e Expect, there []fleet.Instance) Expect) []Expect {
-	on := map[string][]fleet.Instance{}
+func each(snap *fleet.Snapshot, key fleet.ServiceKey, hosts []string, what func(e Expect, there []*fleet.Instance) Expect) []Expect {
+	on := map[string][]*fleet.Instance{}
 	if svc, ok := snap.Find(key); ok {
 		for _, in := range svc.Instances {
 			if !in.OneOff {
@@ -66,7 +66,7 @@ func each(snap *fleet.Snapshot, key fleet.ServiceKey, hosts []string, what func(
 }
 
 // oneRelease is what all instances run; zero when they run different ones, as companions of one service do.
-func oneRelease(list []fleet.Instance) fleet.Release {
+func oneRelease(list []*fleet.Instance) fleet.Release {
 	if len(list) == 0 {
 		return fleet.Release{}
 	}
@@ -99,7 +99,7 @@ func newPlace(snap *fleet.Snapshot, e Expect, several bool) *place {
 	return p
 }
 
-func (p *place) picks(in fleet.Instance) bool {
+func (p *place) picks(in *fleet.Instance) bool {
 	if in.Host != p.Host {
 		return false
 	}
@@ -111,13 +111,13 @@ func (p *place) picks(in fleet.Instance) bool {
 
 // restarts counts how often the engine restarted a container since the plan was made. A
 // container that was made again has begun at nothing.
-func (p *place) restarts(in fleet.Instance) int {
+func (p *place) restarts(in *fleet.Instance) int {
 	return max(0, in.Life.Restarts-p.before[in.ID].Restarts)
 }
 
 // old reports whether an instance is as it was when the plan was made, neither made nor started again. The
 // engine's own times are compared with one another, so that a skewed clock does not matter.
-func (p *place) old(in fleet.Instance) bool {
+func (p *place) old(in *fleet.Instance) bool {
 	was, there := p.before[in.ID]
 	return there && in.Life.StartedAt.Equal(was.StartedAt)
 }

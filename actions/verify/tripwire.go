@@ -115,7 +115,7 @@ func (t *tripwire) figures(snap *fleet.Snapshot, key fleet.ServiceKey, done, now
 		{fleet.MetricErrorRatio, t.ErrorRatio, " within a minute"},
 		{fleet.MetricP99, time.Duration(t.P99).Seconds(), ""},
 	} {
-		m, ok := svc.Metrics[f.name]
+		m, ok := svc.Metrics.Get(f.name)
 		if !ok || !m.Has || f.most <= 0 || m.Latest <= f.most || blindMetric(snap, m, done, now) != "" {
 			continue
 		}
@@ -127,6 +127,6 @@ func (t *tripwire) figures(snap *fleet.Snapshot, key fleet.ServiceKey, done, now
 // enough keeps a single failed request at night from being 100 % errors.
 func (t *tripwire) enough(svc *fleet.Service) bool {
 	const minute = 60
-	rps, ok := svc.Metrics[fleet.MetricRPS]
+	rps, ok := svc.Metrics.Get(fleet.MetricRPS)
 	return !ok || !rps.Has || rps.Latest*minute >= t.MinRequests
 }

@@ -32,7 +32,7 @@ func (p *place) view(snap *fleet.Snapshot, now time.Time) hostView {
 	h := hostView{label: p.label, on: p.Host, health: fleet.HealthHealthy, right: true}
 	h.visible, h.why = visible(snap, p.Host, now)
 	h.fresh = actions.FactsAfter(snap, p.Host, p.done)
-	var there []fleet.Instance
+	var there []*fleet.Instance
 	if svc, ok := snap.Find(p.Service); ok {
 		for _, in := range svc.Instances {
 			if p.picks(in) {
@@ -58,7 +58,7 @@ func (p *place) view(snap *fleet.Snapshot, now time.Time) hostView {
 }
 
 // none judges a place where nothing is meant to run.
-func (h *hostView) none(there []fleet.Instance) {
+func (h *hostView) none(there []*fleet.Instance) {
 	for _, in := range there {
 		if in.State == fleet.StateRunning {
 			h.right, h.wrong = false, fmt.Sprintf("%s still runs %s", h.label, remote.Clean(in.Name))
@@ -67,7 +67,7 @@ func (h *hostView) none(there []fleet.Instance) {
 }
 
 // wrong says what is not as expected, whether it is healthy or not; "" when all is.
-func (p *place) wrong(there []fleet.Instance) string {
+func (p *place) wrong(there []*fleet.Instance) string {
 	var runs []string
 	other, old := false, ""
 	for _, in := range there {

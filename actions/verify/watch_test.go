@@ -56,7 +56,11 @@ func (e *estate) Latest() *fleet.Snapshot {
 		snap.Sources = append(snap.Sources, fleet.SourceStatus{ID: fleet.MakeSourceID("docker", host), Hosts: []string{host}, State: fleet.SourceOK, LastSuccess: now})
 	}
 	for key, list := range e.services {
-		snap.Services = append(snap.Services, fleet.Service{Key: key, Instances: append([]fleet.Instance(nil), list...), Metrics: e.metrics[key]})
+		svc := fleet.Service{Key: key, Metrics: fleet.MetricsOf(e.metrics[key])}
+		for _, in := range list {
+			svc.Instances = append(svc.Instances, &in)
+		}
+		snap.Services = append(snap.Services, svc)
 	}
 	return snap
 }

@@ -195,14 +195,14 @@ func realInspect(t *testing.T, r *realEngine) {
 		cfg.Cmd = []string{"--token", "hunter2", "--api-key=hunter2"}
 	})
 	defer r.remove(id)
-	b, err := r.source().Inspect(context.Background(), fleet.Instance{ID: id, Name: "shop-web-1", Host: "prod-1"})
+	b, err := r.source().Inspect(context.Background(), &fleet.Instance{ID: id, Name: "shop-web-1", Host: "prod-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s := string(b); strings.Contains(s, "hunter2") || strings.Contains(s, "hush") || !strings.Contains(s, "PLAIN=yes") || !strings.Contains(s, id) {
 		t.Errorf("inspect: %s", s)
 	}
-	if _, err := r.source().Inspect(context.Background(), fleet.Instance{ID: strings.Repeat("0", 64), Host: "prod-1"}); err == nil ||
+	if _, err := r.source().Inspect(context.Background(), &fleet.Instance{ID: strings.Repeat("0", 64), Host: "prod-1"}); err == nil ||
 		!strings.HasPrefix(err.Error(), "docker prod-1: inspect") {
 		t.Errorf("inspect of nothing: %v", err)
 	}

@@ -16,7 +16,7 @@ import (
 const redacted = "[redacted]"
 
 // Inspect gives the engine's whole record of a container as indented JSON, secrets redacted.
-func (s *source) Inspect(ctx context.Context, in fleet.Instance) ([]byte, error) {
+func (s *source) Inspect(ctx context.Context, in *fleet.Instance) ([]byte, error) {
 	if in.Host != s.host {
 		return nil, fmt.Errorf("docker %s: inspect %s: it is on host %s", s.host, clean(in.Name), clean(in.Host))
 	}

@@ -88,7 +88,7 @@ func statusRow(s *fleet.Service) string {
 }
 
 func figure(s *fleet.Service, name fleet.MetricName, write func(float64) string) string {
-	m, ok := s.Metrics[name]
+	m, ok := s.Metrics.Get(name)
 	if !ok || !m.Has {
 		return "–"
 	}

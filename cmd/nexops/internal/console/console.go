@@ -323,7 +323,7 @@ func (c *Console) tailSources() []sources.Source {
 }
 
 // Inspect shows the raw record of an instance.
-func (c *Console) Inspect(ctx context.Context, in fleet.Instance) ([]byte, error) {
+func (c *Console) Inspect(ctx context.Context, in *fleet.Instance) ([]byte, error) {
 	var last error
 	for _, s := range c.Collector.Sources() {
 		i, ok := s.(sources.Inspector)

@@ -249,19 +249,19 @@ func service(s *fleet.Service, now time.Time) Service {
 		Changes: changes(s.Changes), Lock: lock(s.Lock, now), Hold: hold(s.Hold), Stale: s.Stale, SeenAt: when(s.Seen),
 	}
 	for i := range s.Instances {
-		out.Instances = append(out.Instances, instance(&s.Instances[i]))
+		out.Instances = append(out.Instances, instance(s.Instances[i]))
 	}
 	out.Reasons = reasons(s.Reasons)
 	if s.Suspect != nil {
 		out.Suspect = &Suspect{Text: s.Suspect.Text, Onset: when(s.Suspect.Onset)}
 	}
-	for name, m := range s.Metrics {
+	for _, m := range s.Metrics {
 		doc := Metric{Unit: string(m.Unit), Note: m.Note, Source: string(m.Source)}
 		if m.Has && !math.IsInf(m.Latest, 0) {
 			v := m.Latest
 			doc.Latest = &v
 		}
-		out.Metrics[string(name)] = doc
+		out.Metrics[string(m.Name)] = doc
 	}
 	return out
 }

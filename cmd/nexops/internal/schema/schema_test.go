@@ -22,13 +22,13 @@ func snapshot() *fleet.Snapshot {
 		Sources: []fleet.SourceStatus{{ID: "docker/prod-1", Kind: "docker", State: fleet.SourceOK, LastSuccess: at.Add(-2 * time.Second), MaxAge: time.Minute}},
 		Services: []fleet.Service{{
 			Key: fleet.ServiceKey{Environment: "prod", Name: "ai"}, Hosts: []string{"prod-1"},
-			Instances: []fleet.Instance{{ID: "c1", Name: "ai-1", Host: "prod-1", State: fleet.StateRunning}},
+			Instances: []*fleet.Instance{{ID: "c1", Name: "ai-1", Host: "prod-1", State: fleet.StateRunning}},
 			Releases:  fleet.Releases{Running: fleet.Release{Image: "r/ai", Tag: "0.1.1", Digest: "sha256:ab"}},
 			Severity:  fleet.SeverityCritical,
 			Reasons:   []fleet.Reason{{Code: "errors", Severity: fleet.SeverityCritical, Text: "errors 7.1 % > 5 %"}},
-			Metrics: map[fleet.MetricName]fleet.Metric{
-				fleet.MetricRPS:        {Unit: fleet.UnitPerSecond, Latest: 12, Has: true},
-				fleet.MetricErrorRatio: {Unit: fleet.UnitRatio, Latest: math.NaN(), Note: "no traffic"},
+			Metrics: fleet.Metrics{
+				{Name: fleet.MetricRPS, Unit: fleet.UnitPerSecond, Latest: 12, Has: true},
+				{Name: fleet.MetricErrorRatio, Unit: fleet.UnitRatio, Latest: math.NaN(), Note: "no traffic"},
 			},
 		}},
 	}
