@@ -132,7 +132,7 @@ func (j *joiner) addBackups(rep Report) {
 		}
 		job.Subject.Environment = j.in.Environment
 		job.Source, job.Seen, job.Stale = rep.Status.ID, rep.Status.LastSuccess, rep.Status.Stale(j.in.Now)
-		if key, _, ok := j.resolver.resolve(job.Subject); ok {
+		if key, _, ok := j.resolver.resolve(&job.Subject); ok {
 			job.Subject.Service = key.Name
 		}
 		j.backups = append(j.backups, job)

@@ -47,6 +47,9 @@ func (k *Joiner) Join(seq uint64, now time.Time, given []Report) *Snapshot {
 	sort.Slice(reports, func(i, j int) bool { return reports[i].Status.ID < reports[j].Status.ID })
 	j := &joiner{in: in, reports: reports, resolver: newResolver(in), memory: &k.memory}
 	j.memory.begin(reports)
+	if len(j.memory.rows) == 0 {
+		j.memory.rows = make(map[string]*row, rowsExpected(reports))
+	}
 	j.memory.hosts = joinHosts(in, reports, j.memory.hosts)
 	for i := range reports {
 		places := j.memory.placesOf(&reports[i], j)
@@ -94,6 +97,7 @@ type joiner struct {
 	syncs    []Sync
 	pending  map[string][]Reason // by service: what the next sync would do to it
 	unseen   *bool               // whether some host of the environment cannot be seen; nil: not looked yet
+	rowRoom  carver[row]
 	scratch
 	room
 }
@@ -102,7 +106,8 @@ type joiner struct {
 func (j *joiner) row(key ServiceKey) *row {
 	r := j.memory.rows[key.Name]
 	if r == nil {
-		r = &row{svc: Service{Key: key}}
+		r = &j.rowRoom.take(1)[0]
+		r.svc.Key = key
 		j.memory.rows[key.Name] = r
 	}
 	j.touch(r)
@@ -144,13 +149,13 @@ func (j *joiner) addHistories(rep *Report, p *places) {
 func (j *joiner) addChanges(rep Report) {
 	for i := range rep.Facts.Changes {
 		c := &rep.Facts.Changes[i]
-		key, _, ok := j.resolver.resolve(c.Subject)
+		key, _, ok := j.resolver.resolve(&c.Subject)
 		if ok {
 			r := j.row(key)
 			r.reported.add(reportedChange{c, rep.Status.ID})
 			continue
 		}
-		if c.Subject.Service == "" && j.resolver.here(c.Subject) {
+		if c.Subject.Service == "" && j.resolver.here(&c.Subject) {
 			own := reportedChange{c, rep.Status.ID}.change(c.Subject)
 			j.changes = append(j.changes, &own)
 		}

@@ -335,7 +335,7 @@ func TestResolve(t *testing.T) {
 		{Subject{}, "", false},
 	}
 	for _, c := range cases {
-		key, companion, ok := r.resolve(c.subject)
+		key, companion, ok := r.resolve(&c.subject)
 		if key.Name != c.want || companion != c.companion || ok != (c.want != "") {
 			t.Errorf("%+v: %q %v %v", c.subject, key.Name, companion, ok)
 		}

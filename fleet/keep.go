@@ -32,6 +32,15 @@ func (m *memory) begin(reports []Report) {
 	m.images.settle(lists)
 }
 
+// rowsExpected is about how many rows reports are of: most have a history.
+func rowsExpected(reports []Report) int {
+	most := 0
+	for i := range reports {
+		most = max(most, len(reports[i].Facts.Histories))
+	}
+	return most
+}
+
 // place is where an instance or a series belongs.
 type place struct {
 	row       *row // nil: nowhere
@@ -63,15 +72,15 @@ func (m *memory) placesOf(rep *Report, j *joiner) *places {
 	j.resolver.asked = false
 	for i := range rep.Facts.Instances {
 		if in := &rep.Facts.Instances[i]; !in.OneOff {
-			p.instances[i] = j.place(in.Subject)
+			p.instances[i] = j.place(&in.Subject)
 		}
 	}
 	for i := range rep.Facts.Metrics {
-		p.metrics[i] = j.place(rep.Facts.Metrics[i].Subject)
+		p.metrics[i] = j.place(&rep.Facts.Metrics[i].Subject)
 	}
 	for i := range rep.Facts.Histories {
 		if h := &rep.Facts.Histories[i]; h.Subject.Environment == j.in.Environment {
-			p.histories[i] = j.place(h.Subject)
+			p.histories[i] = j.place(&h.Subject)
 		}
 	}
 	p.byName = j.resolver.asked
@@ -79,7 +88,7 @@ func (m *memory) placesOf(rep *Report, j *joiner) *places {
 	return p
 }
 
-func (j *joiner) place(s Subject) place {
+func (j *joiner) place(s *Subject) place {
 	key, companion, ok := j.resolver.resolve(s)
 	if !ok {
 		return place{}

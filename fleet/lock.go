@@ -97,7 +97,7 @@ func withReason(text, reason string) string {
 func (j *joiner) addLocks(rep Report) {
 	for i := range rep.Facts.Locks {
 		l := &rep.Facts.Locks[i]
-		key, _, ok := j.resolver.resolve(l.Subject)
+		key, _, ok := j.resolver.resolve(&l.Subject)
 		if !ok {
 			continue
 		}

@@ -273,23 +273,26 @@ func (j *joiner) createdChange(r *row, told []Change) (Change, bool) {
 // mergeDeploys folds a commit that made a release desired into the deploy that
 // brought it up: one change, at the time it took effect, with the commit's who and why.
 func mergeDeploys(list []Change) []Change {
-	used := make([]bool, len(list))
+	used, some := make([]bool, len(list)), false
 	for i := range list {
 		c := &list[i]
 		if c.Kind != ChangeDeploy || c.Who != "" || c.To.Tag == "" {
 			continue
 		}
 		for k := i; k < len(list); k++ {
-			g := list[k]
+			g := &list[k]
 			if g.Kind == ChangeDeploy && g.Who != "" && g.To.Tag == c.To.Tag && !g.At.After(c.At) {
 				absorb(c, g)
-				used[k] = true
+				used[k], some = true, true
 				break
 			}
 		}
 		if c.What == "" {
 			c.What = deployWords(c.From, c.To)
 		}
+	}
+	if !some {
+		return list
 	}
 	out := list[:0]
 	for i, c := range list {
@@ -300,7 +303,7 @@ func mergeDeploys(list []Change) []Change {
 	return out
 }
 
-func absorb(c *Change, g Change) {
+func absorb(c, g *Change) {
 	c.Who = g.Who
 	c.To.Commit, c.To.Author, c.To.Subject = g.To.Commit, g.To.Author, g.To.Subject
 	if c.From.IsZero() {

@@ -33,7 +33,7 @@ func (r *resolver) byContainer(host, name string) (service string, ok bool) {
 			for i := range rep.Facts.Instances {
 				in := &rep.Facts.Instances[i]
 				if in.Subject.Service != "" {
-					r.containers[[2]string{in.Host, in.Name}] = r.raw(in.Subject)
+					r.containers[[2]string{in.Host, in.Name}] = r.raw(&in.Subject)
 				}
 			}
 		}
@@ -43,7 +43,7 @@ func (r *resolver) byContainer(host, name string) (service string, ok bool) {
 }
 
 // here reports whether the subject belongs to the environment of the snapshot.
-func (r *resolver) here(s Subject) bool {
+func (r *resolver) here(s *Subject) bool {
 	if s.Environment != "" {
 		return s.Environment == r.environment
 	}
@@ -56,7 +56,7 @@ func (r *resolver) here(s Subject) bool {
 
 // resolve gives the service of a subject. companion is true when the subject is
 // a helper container of that service rather than the service itself.
-func (r *resolver) resolve(s Subject) (key ServiceKey, companion, ok bool) {
+func (r *resolver) resolve(s *Subject) (key ServiceKey, companion, ok bool) {
 	if !r.here(s) {
 		return ServiceKey{}, false, false
 	}
@@ -71,7 +71,7 @@ func (r *resolver) resolve(s Subject) (key ServiceKey, companion, ok bool) {
 }
 
 // raw is the service name before companions are folded in.
-func (r *resolver) raw(s Subject) string {
+func (r *resolver) raw(s *Subject) string {
 	name := s.Service
 	if name == "" && s.Container != "" {
 		name = r.fromContainer(s)
@@ -82,7 +82,7 @@ func (r *resolver) raw(s Subject) string {
 	return name
 }
 
-func (r *resolver) fromContainer(s Subject) string {
+func (r *resolver) fromContainer(s *Subject) string {
 	if name, ok := r.byContainer(s.Host, s.Container); ok {
 		return name
 	}

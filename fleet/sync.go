@@ -104,7 +104,7 @@ func (j *joiner) addSyncs(rep Report) {
 // notePending gives the services that a sync would deploy their reason.
 func (j *joiner) notePending(sync string, d SyncDeploy, source SourceID) {
 	for _, name := range d.Services {
-		key, _, ok := j.resolver.resolve(Subject{Environment: j.in.Environment, Host: d.Host, Service: name})
+		key, _, ok := j.resolver.resolve(&Subject{Environment: j.in.Environment, Host: d.Host, Service: name})
 		if !ok {
 			continue
 		}
