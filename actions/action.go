@@ -95,6 +95,7 @@ type Intent struct {
 	Args    map[string]string // action's own: "to" = "0.4.1"
 	Who     string            // "ana@laptop"
 	Why     string
+	Say     string `json:",omitempty"` // what it is in words, where its arguments do not tell
 	// RollbackOf is the plan that this takes back without anybody having been asked; "" for what people want.
 	RollbackOf string
 	// After is, in a plan for several targets, the plan for the target before: it will have run when this one
@@ -104,6 +105,9 @@ type Intent struct {
 
 // Words say an intent in a few words: "redeploy ai to 0.4.1".
 func (i *Intent) Words() string {
+	if i.Say != "" {
+		return i.Say
+	}
 	rest := maps.Clone(i.Args)
 	said := func(prefix string) (out string) {
 		for _, name := range slices.Sorted(maps.Keys(rest)) {

@@ -197,7 +197,7 @@ func (a *action) Plan(ctx context.Context, snap *fleet.Snapshot, intent actions.
 	}
 	holds := actions.NewHolds(a.deps.Lock, a.deps.Host)
 	p.Checks = append(p.Checks, checks(snap, where, there, intent.Who)...)
-	p.Undo = undo(intent, w, there, now)
+	p.Undo = undo(intent, w, there, now, what)
 	var read []fleet.Hold
 	if there != nil {
 		var odd []actions.Check
@@ -305,12 +305,12 @@ func readAll(ctx context.Context, holds *actions.Holds, where []string, shown *f
 const patience = 20 * time.Second
 
 // undo is what was there before.
-func undo(intent actions.Intent, w wish, there *fleet.Hold, now time.Time) *actions.Intent {
+func undo(intent actions.Intent, w wish, there *fleet.Hold, now time.Time, what string) *actions.Intent {
 	back := intent
-	back.Why = ""
+	back.Why, back.Say = "", ""
 	switch {
 	case there == nil:
-		back.Args = map[string]string{ArgFor: said(w.service, wordRelease)}
+		back.Args, back.Say = map[string]string{ArgFor: said(w.service, wordRelease)}, "release the hold of "+what
 	case there.Owner != intent.Who:
 		return nil // it cannot be put back in another's name
 	case there.Until.IsZero():

@@ -189,7 +189,7 @@ func TestHoldExtendAndRelease(t *testing.T) {
 	if o != actions.OutcomeGood || h == nil || h.Reason != "migration of orders" || h.Owner != "ana@laptop" || time.Until(h.Until) > 2*time.Hour+time.Minute || time.Until(h.Until) < 119*time.Minute {
 		t.Fatalf("%s %v: %+v", o, reasons, h)
 	}
-	if p.Title != "hold prod for 2 h: migration of orders" || p.Undo == nil || p.Undo.Args[ArgFor] != "release" || actions.Phrase(p) != "hold@prod" {
+	if p.Title != "hold prod for 2 h: migration of orders" || p.Undo == nil || p.Undo.Args[ArgFor] != "release" || p.Undo.Words() != "release the hold of prod" || actions.Phrase(p) != "hold@prod" {
 		t.Errorf("plan %q, undo %+v, phrase %s", p.Title, p.Undo, actions.Phrase(p))
 	}
 	s.snap.Holds = []fleet.Hold{*h}
