@@ -37,7 +37,7 @@ func (p program) walkParts(ctx context.Context, repo string, cuts []string, patt
 		edits    map[string][]edit
 		composed map[string]bool
 	}, len(cuts))
-	var walks errgroup.Group
+	walks, ctx := errgroup.WithContext(ctx)
 	for i, from := range cuts {
 		revs := from
 		if i+1 < len(cuts) {
