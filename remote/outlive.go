@@ -14,7 +14,7 @@ package remote
 // It is for any POSIX shell, and costs some ten small processes.
 const outliving = `trap "" HUP TERM; p=; exec 3<&0 4>&1 5>&2 </dev/null; ` +
 	`command -v setsid >/dev/null 2>&1 || setsid() { "$@"; } ; ` +
-	`end() { kill -s TERM -- "-$p" 2>/dev/null || kill -TERM "$p" 2>/dev/null; } ; ` +
+	`end() { kill -TERM "-$p" 2>/dev/null || kill -TERM "$p" 2>/dev/null; } ; ` +
 	`drain() { cat; cat >/dev/null; } ; ` +
 	`code=$( { ` +
 	`{ ` +
@@ -23,7 +23,7 @@ const outliving = `trap "" HUP TERM; p=; exec 3<&0 4>&1 5>&2 </dev/null; ` +
 	`setsid "$@" 3<&- 4>&- 5>&- 6>&- 7>&- & p=$!; ` +
 	`while read -r word; do case "$word" in stop) end;; esac; done <&3 >/dev/null 2>&1 6>&- 7>&- & r=$!; ` +
 	`wait "$p"; c=$?; ` +
-	`while [ "$c" = 143 ]; do wait "$p"; d=$?; [ "$d" = 127 ] && break; c=$d; kill -0 "$p" 2>/dev/null || break; done; ` +
+	`while [ "$c" = 143 ]; do wait "$p" 2>/dev/null; d=$?; [ "$d" = 127 ] && break; c=$d; kill -0 "$p" 2>/dev/null || break; done; ` +
 	`kill -KILL "$r" 2>/dev/null; ` +
 	`echo "$c" >&7; ` +
 	`} 2>&6 | drain >&4 2>/dev/null; ` +

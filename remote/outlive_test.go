@@ -53,6 +53,7 @@ func TestOutlivingIsTheCommand(t *testing.T) {
 			{`printf "%s|" "$@"; echo err >&2; exit 3`, 3, "a b|it's|*||", "err\n"},
 			{`cat; echo "$LEFT"`, 0, "here\n", ""},
 			{`i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done`, 0, strings.Repeat("0123456789012345678901234567890123456789\n", 3000), ""},
+			{`exit 143`, 143, "", ""}, // what one that was stopped may say
 			{`kill -KILL $$`, 137, "", "Killed\n"},
 		} {
 			cmd := command("sh", "-c", tt.script, "x", "a b", "it's", "*", "")
