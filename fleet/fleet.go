@@ -78,12 +78,13 @@ type Metric struct {
 	Series Series
 	Source SourceID
 	stale  bool // some series of it, of companions too, is past its source's bound
+	own    bool // the samples were put together here: the report's own stay untouched
 }
 
 // Metrics are those of a service, each name once.
 type Metrics []Metric
 
-// MetricsOf makes them of a map, in the order of their names.
+// MetricsOf makes them of a map, in the order of their names: for who makes a service by hand.
 func MetricsOf(byName map[MetricName]Metric) Metrics {
 	out := make(Metrics, 0, len(byName))
 	for _, name := range slices.Sorted(maps.Keys(byName)) {

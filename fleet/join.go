@@ -233,8 +233,8 @@ func (j *joiner) finishAll(list []*row) {
 func (j *joiner) finish(r *row) {
 	svc := &r.svc
 	same := j.settleInstances(r)
-	sameReleases, sameMetrics := j.settleReleases(r, same), j.settleMetrics(r, same)
 	j.main = r.kept.main
+	sameReleases, sameMetrics := j.settleReleases(r, same), j.settleMetrics(r, same)
 	svc.Health = worstHealth(svc.Instances)
 	if len(svc.Instances) == 0 && !j.allSeen() {
 		svc.Health = HealthUnknown // it may run where nobody can look
@@ -274,8 +274,7 @@ func worstHealth(list []*Instance) Health {
 		return HealthDown
 	}
 	worst := HealthHealthy
-	for i := range list {
-		in := list[i]
+	for _, in := range list {
 		if finished(in) && len(list) > 1 {
 			continue // a one-shot helper that ended well says nothing of its service
 		}

@@ -32,12 +32,10 @@ func (j *joiner) settleMetrics(r *row, sameInstances bool) (same bool) {
 	if !anew && sameInstances && r.svc.Metrics != nil {
 		return true
 	}
-	j.main, j.metrics = r.kept.main, j.metrics[:0]
+	j.metrics = j.metrics[:0]
 	j.joinMetrics(list)
 	r.svc.Metrics = j.metricRoom.take(len(j.metrics))
-	for i := range j.metrics {
-		r.svc.Metrics[i] = j.metrics[i].Metric
-	}
+	copy(r.svc.Metrics, j.metrics)
 	return false
 }
 
@@ -57,21 +55,6 @@ func combiner(name MetricName) combine {
 	}
 }
 
-// joinedMetric is a metric on its way into a service.
-type joinedMetric struct {
-	Metric
-	own bool // its samples are a copy already: the report's own stay untouched
-}
-
-func metricNamed(list []joinedMetric, name MetricName) *joinedMetric {
-	for i := range list {
-		if list[i].Name == name {
-			return &list[i]
-		}
-	}
-	return nil
-}
-
 // joinMetrics makes one metric of all the series of a name. Companions count only where
 // adding them does not mislead: a helper's memory ratio and its log errors.
 func (j *joiner) joinMetrics(series []metricInput) {
@@ -83,7 +66,7 @@ func (j *joiner) joinMetrics(series []metricInput) {
 	}
 	for i := range series {
 		if in := &series[i]; in.stale {
-			if m := metricNamed(j.metrics, in.fact.Name); m != nil {
+			if m := j.metrics.named(in.fact.Name); m != nil {
 				m.stale = true
 			}
 		}
@@ -95,9 +78,9 @@ func (j *joiner) joinMetrics(series []metricInput) {
 }
 
 func (j *joiner) addSeries(in *metricInput) {
-	m := metricNamed(j.metrics, in.fact.Name)
+	m := j.metrics.named(in.fact.Name)
 	if m == nil {
-		j.metrics = append(j.metrics, joinedMetric{Metric: Metric{Name: in.fact.Name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series}})
+		j.metrics = append(j.metrics, Metric{Name: in.fact.Name, Unit: in.fact.Unit, Source: in.source, Series: in.fact.Series})
 		m = &j.metrics[len(j.metrics)-1]
 	} else {
 		if !m.own {
@@ -143,8 +126,8 @@ func foldSeries(a, b Series, fold combine) Series {
 }
 
 // noTraffic says of a ratio or latency without a newest sample why it has none.
-func noTraffic(list []joinedMetric) {
-	rps := metricNamed(list, MetricRPS)
+func noTraffic(list Metrics) {
+	rps := list.named(MetricRPS)
 	idle := rps != nil && rps.Has && rps.Latest == 0
 	for i := range list {
 		m := &list[i]
@@ -163,10 +146,10 @@ func noTraffic(list []joinedMetric) {
 
 // memoryRatio computes memory against the limit from the engine's limits
 // when no source reports it.
-func memoryRatio(have []joinedMetric, list []*Instance) (joinedMetric, bool) {
-	mem := metricNamed(have, MetricMemory)
-	if mem == nil || metricNamed(have, MetricMemoryRatio) != nil {
-		return joinedMetric{}, false
+func memoryRatio(have Metrics, list []*Instance) (Metric, bool) {
+	mem := have.named(MetricMemory)
+	if mem == nil || have.named(MetricMemoryRatio) != nil {
+		return Metric{}, false
 	}
 	var limit int64
 	for _, in := range list {
@@ -174,14 +157,14 @@ func memoryRatio(have []joinedMetric, list []*Instance) (joinedMetric, bool) {
 			continue
 		}
 		if in.Limits.Memory == 0 {
-			return joinedMetric{}, false
+			return Metric{}, false
 		}
 		limit += in.Limits.Memory
 	}
 	if limit == 0 {
-		return joinedMetric{}, false
+		return Metric{}, false
 	}
-	m := joinedMetric{Metric: mem.Metric}
+	m := *mem
 	m.Name, m.Unit, m.Series = MetricMemoryRatio, UnitRatio, cloneSeries(mem.Series)
 	for i := range m.Series.Values {
 		m.Series.Values[i] /= float64(limit)

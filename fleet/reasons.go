@@ -57,8 +57,7 @@ func sortReasons(list []Reason) {
 // calm reports whether what the instances give reason for stays so while time passes: none began, ended or is
 // starting, which are told with their age.
 func calm(list []*Instance) bool {
-	for i := range list {
-		in := list[i]
+	for _, in := range list {
 		switch in.State {
 		case StateRunning, StatePaused, StateRestarting:
 		case StateCreated, StateExited, StateRemoving, StateDead, StateUnknown:
@@ -96,8 +95,7 @@ func (j *joiner) stateReasons(r *row, t Thresholds) []Reason {
 	}
 	var out []Reason
 	seen, bad := 0, 0
-	for i := range r.svc.Instances {
-		in := r.svc.Instances[i]
+	for _, in := range r.svc.Instances {
 		if effectiveHealth(in) == HealthUnknown {
 			continue
 		}

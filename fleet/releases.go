@@ -26,7 +26,6 @@ func (j *joiner) settleReleases(r *row, sameInstances bool) (same bool) {
 	if !anew && sameInstances && r.kept.same(r, index) {
 		return true
 	}
-	j.main = r.kept.main
 	changes := j.changeRoom.take(len(reported) + 1)[:0] // one more may be told by the container itself
 	for _, c := range reported {
 		of := c.Subject

@@ -3,9 +3,9 @@ package fleet
 // scratch are lists of the row being finished.
 type scratch struct {
 	found   []*member
-	hosts   []string       // of those
-	metrics []joinedMetric // where they are put together
-	main    []*Instance    // without companions
+	hosts   []string    // of those
+	metrics Metrics     // where they are put together
+	main    []*Instance // without companions
 }
 
 // room is where the slices of a snapshot are cut from that are small and many when all of it is new.

@@ -254,11 +254,11 @@ func cpuCell(s *fleet.Service, _ time.Time, _ int) line {
 	}
 	out := ln(sp(figureToken(s, fleet.MetricCPU, m.Latest), figure(m.Latest)))
 	limit := 0.0
-	for i := range s.Instances {
-		if s.Instances[i].Limits.CPU == 0 {
+	for _, in := range s.Instances {
+		if in.Limits.CPU == 0 {
 			return out
 		}
-		limit += s.Instances[i].Limits.CPU
+		limit += in.Limits.CPU
 	}
 	if limit > 0 {
 		out = out.put(tokDim, "/"+strings.TrimSuffix(figure(limit), ".0"))
@@ -273,11 +273,11 @@ func memoryCell(s *fleet.Service, _ time.Time, _ int) line {
 	}
 	out := ln(sp(figureToken(s, fleet.MetricMemory, m.Latest), size(m.Latest)))
 	var limit int64
-	for i := range s.Instances {
-		if s.Instances[i].Limits.Memory == 0 {
+	for _, in := range s.Instances {
+		if in.Limits.Memory == 0 {
 			return out
 		}
-		limit += s.Instances[i].Limits.Memory
+		limit += in.Limits.Memory
 	}
 	if limit > 0 {
 		out = out.put(tokDim, "/"+size(float64(limit)))
@@ -287,8 +287,8 @@ func memoryCell(s *fleet.Service, _ time.Time, _ int) line {
 
 func restartCell(s *fleet.Service, _ time.Time, _ int) line {
 	n := 0
-	for i := range s.Instances {
-		n += s.Instances[i].Life.Restarts
+	for _, in := range s.Instances {
+		n += in.Life.Restarts
 	}
 	tok := tokFaint
 	if n > 0 {

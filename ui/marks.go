@@ -81,8 +81,7 @@ func drift(r *fleet.Releases) string {
 func stateWord(s *fleet.Service) (word string, from time.Time, tok token) {
 	tok = healthToken(s.Health)
 	up := 0
-	for i := range s.Instances {
-		in := s.Instances[i]
+	for _, in := range s.Instances {
 		if in.State == fleet.StateRunning {
 			up++
 			if in.Life.StartedAt.After(from) {
@@ -117,8 +116,7 @@ func stateWord(s *fleet.Service) (word string, from time.Time, tok token) {
 // downWord is the state of the instance that ended last.
 func downWord(s *fleet.Service) (string, time.Time) {
 	word, from := "absent", time.Time{}
-	for i := range s.Instances {
-		in := s.Instances[i]
+	for _, in := range s.Instances {
 		if in.State != fleet.StateRunning && (word == "absent" || in.Life.FinishedAt.After(from)) {
 			word, from = string(in.State), in.Life.FinishedAt
 		}

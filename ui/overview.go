@@ -193,8 +193,8 @@ func instanceLines(svc *fleet.Service, now time.Time, w int) []line {
 	}
 	host, name, version := 4, 4, 5
 	full := true
-	for i := range svc.Instances {
-		full = full && textWidth(svc.Instances[i].Name) <= w/4
+	for _, in := range svc.Instances {
+		full = full && textWidth(in.Name) <= w/4
 	}
 	called := func(in *fleet.Instance) string {
 		if full {
@@ -202,15 +202,13 @@ func instanceLines(svc *fleet.Service, now time.Time, w int) []line {
 		}
 		return shortName(svc.Key.Name, in.Name) // three names cut off alike tell nothing
 	}
-	for i := range svc.Instances {
-		in := svc.Instances[i]
+	for _, in := range svc.Instances {
 		host = max(host, min(textWidth(in.Host), 14))
 		name = max(name, min(textWidth(called(in)), max(w/4, 22)))
 		version = max(version, min(textWidth(in.Release.Version()), 20))
 	}
 	var out []line
-	for i := range svc.Instances {
-		in := svc.Instances[i]
+	for i, in := range svc.Instances {
 		label := ""
 		if i == 0 {
 			label = "instances"

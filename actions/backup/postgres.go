@@ -30,8 +30,7 @@ func findContainer(snap *fleet.Snapshot, j *Job) (*fleet.Instance, *fleet.Servic
 	var of *fleet.Service
 	for i := range snap.Services {
 		svc := &snap.Services[i]
-		for k := range svc.Instances {
-			in := svc.Instances[k]
+		for _, in := range svc.Instances {
 			if !isDatabaseOf(j, svc, in) {
 				continue
 			}

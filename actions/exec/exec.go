@@ -174,14 +174,14 @@ func choose(svc *fleet.Service, asked string) (*fleet.Instance, error) {
 	}
 	switch {
 	case len(meant) == 1 && whyNot(meant[0]) != "":
-		return &fleet.Instance{}, fmt.Errorf("%s: %s", value(meant[0]), whyNot(meant[0]))
+		return nil, fmt.Errorf("%s: %s", value(meant[0]), whyNot(meant[0]))
 	case len(meant) == 1:
 		return meant[0], nil
 	case asked == "" && len(meant) == 0:
-		return &fleet.Instance{}, fmt.Errorf("no container of it runs")
+		return nil, fmt.Errorf("no container of it runs")
 	case len(meant) == 0:
-		return &fleet.Instance{}, fmt.Errorf("it has no instance %s: there is %s", remote.Clean(asked), strings.Join(names, ", "))
+		return nil, fmt.Errorf("it has no instance %s: there is %s", remote.Clean(asked), strings.Join(names, ", "))
 	default:
-		return &fleet.Instance{}, fmt.Errorf("say which instance: %s", strings.Join(names, ", "))
+		return nil, fmt.Errorf("say which instance: %s", strings.Join(names, ", "))
 	}
 }

@@ -155,7 +155,7 @@ func interactive(h remote.Host) bool {
 func (s *session) instanceNow(svc *fleet.Service) (*fleet.Instance, bool) {
 	i := slices.IndexFunc(svc.Instances, func(in *fleet.Instance) bool { return in.Host == s.in.Host && in.ID == s.in.ID })
 	if i < 0 {
-		return &fleet.Instance{}, false
+		return nil, false
 	}
 	return svc.Instances[i], true
 }

@@ -248,8 +248,8 @@ func service(s *fleet.Service, now time.Time) Service {
 		Metrics: make(map[string]Metric, len(s.Metrics)),
 		Changes: changes(s.Changes), Lock: lock(s.Lock, now), Hold: hold(s.Hold), Stale: s.Stale, SeenAt: when(s.Seen),
 	}
-	for i := range s.Instances {
-		out.Instances = append(out.Instances, instance(s.Instances[i]))
+	for _, in := range s.Instances {
+		out.Instances = append(out.Instances, instance(in))
 	}
 	out.Reasons = reasons(s.Reasons)
 	if s.Suspect != nil {
