@@ -99,6 +99,9 @@ func metricCard(s subject, name fleet.MetricName, w, rows int) []line {
 	if lo, hi, ok := extent(m.Series.Values); ok {
 		extremes = ln(sp(tokFaint, "min "), sp(tokDim, quantity(m.Unit, lo)), sp(tokFaint, " max "), sp(tokDim, quantity(m.Unit, hi)))
 	}
+	if head.width()+1+extremes.width() > w {
+		extremes = nil // the newest figure is what is looked for
+	}
 	out := []line{sides(head, extremes, w)}
 	st := tokChart
 	if tok == tokCrit || tok == tokWarn {
